@@ -1,0 +1,1 @@
+"""The graph. One module per group; only definitions."""
