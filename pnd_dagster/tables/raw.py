@@ -42,7 +42,7 @@ TELEGRAM_MESSAGES = sa.Table(
     column("ingested_at", sa.TIMESTAMP, "When we knew of this revision", nullable=False),
     column("is_deleted", sa.Boolean, "True for the revision that records a deletion", nullable=False),
     column("kind", sa.Text, "message or service", nullable=False),
-    column("text", sa.Text, "Text or caption as received, NUL bytes and lone surrogates replaced by U+FFFD; '' when media only", nullable=False),
+    column("text", sa.Text, "Text or caption; NUL bytes and lone surrogates became U+FFFD, '' when media only", nullable=False),
     column("media_type", sa.Text, "Telethon class name of the media, e.g. MessageMediaPhoto"),
     column("media_file", sa.Text, "Name of the downloaded file, relative to the media folder"),
     column("reply_to_message_id", sa.BigInteger, "Message this one answers"),
