@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -19,6 +19,11 @@ METADATA = sa.MetaData(
 TIMESTAMP_UTC = sa.TIMESTAMP(timezone=True)
 
 
+# What an upsert does to a column of a row that exists: "first" keeps the value first written, "change" rewrites it only when
+# another column changes, "known" lets NULL overwrite nothing; otherwise the new value counts.
+OnUpdate = Literal["first", "change", "known"]
+
+
 def key(name: str, type_: Any, comment: str, *, unit: str | None = None) -> sa.Column[Any]:
     """A primary key column."""
     return column(name, type_, comment, unit=unit, nullable=False, primary_key=True)
@@ -32,6 +37,7 @@ def column(
     unit: str | None = None,
     nullable: bool = True,
     primary_key: bool = False,
+    on_update: OnUpdate | None = None,
 ) -> sa.Column[Any]:
     """A column with its comment, and its unit in `info` where it is a quantity."""
     if type_ is sa.TIMESTAMP:
@@ -44,7 +50,7 @@ def column(
         nullable=nullable,
         primary_key=primary_key,
         autoincrement=False,
-        info={"unit": unit} if unit else {},
+        info={name: value for name, value in (("unit", unit), ("on_update", on_update)) if value},
     )
 
 

@@ -14,11 +14,16 @@ from pnd_dagster.errors import SchemaError
 UTC_DATETIME = pl.Datetime("us", "UTC")
 
 
-def _polars_type(type_: Any) -> pl.DataType:
+def polars_type(type_: Any) -> pl.DataType:
+    """Polars type of a declared column type.
+
+    Raises:
+        TypeError: no type is declared for it.
+    """
     # Order matters: SmallInteger and BigInteger are kinds of Integer, REAL of Float.
     match type_:
         case pg.ARRAY():
-            return pl.List(_polars_type(type_.item_type))
+            return pl.List(polars_type(type_.item_type))
         case pg.JSONB():
             return pl.String()
         case sa.BigInteger():
@@ -46,7 +51,7 @@ def _polars_type(type_: Any) -> pl.DataType:
 @cache
 def polars_schema(table: sa.Table) -> pl.Schema:
     """Column names and Polars types of `table`, in declared order. JSONB columns are JSON text."""
-    return pl.Schema({column.name: _polars_type(column.type) for column in table.columns})
+    return pl.Schema({column.name: polars_type(column.type) for column in table.columns})
 
 
 def primary_key(table: sa.Table) -> list[str]:

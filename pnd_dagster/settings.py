@@ -1,0 +1,89 @@
+"""Every setting, typed, read from `PND_*` variables or `.env`. Secrets are `SecretStr`: they print as stars."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pnd_dagster.errors import SettingError
+
+
+def project_folder() -> Path | None:
+    """The nearest folder from here upwards that holds a `workspace.yaml`, None outside a checkout."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "workspace.yaml").exists()), None)
+
+
+def _default_home() -> Path:
+    project = project_folder()
+    return project / ".pnd" if project else platformdirs.user_data_path("pnd-dagster")
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; see `.env.example` for their meaning in a user's words."""
+
+    model_config = SettingsConfigDict(env_prefix="PND_", env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    home: Path = Field(default_factory=_default_home, description="Folder of the embedded database, media and Dagster's files")
+
+    database_url: SecretStr | None = Field(None, description="Any Postgres 14+; empty means the embedded server")
+    database_port: int | None = Field(None, ge=1024, le=65535, description="Port of the embedded server; empty means any free one")
+    dagster_database: str = Field(
+        "pnd_dagster", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Dagster's own database in the same server"
+    )
+
+    archives: Annotated[list[Path], NoDecode] = Field(
+        default_factory=list, description="Message archives that the graph imports: Parquet, JSONL or Telegram Desktop exports"
+    )
+
+    telegram_api_id: int | None = Field(None, gt=0, description="From my.telegram.org")
+    telegram_api_hash: SecretStr | None = Field(None, description="From my.telegram.org")
+    telegram_session_file: Path = Field(
+        default_factory=lambda: platformdirs.user_config_path("pnd-dagster") / "telegram.session",
+        description="Telegram session, mode 0600, outside any repository",
+    )
+    media_max_bytes: int = Field(5_000_000, ge=0, description="Photos above this size are not downloaded")
+
+    tgstat_token: SecretStr | None = Field(None, description="Token of TGStat's API, for channel discovery")
+    tgstat_url: str = Field("https://api.tgstat.ru", description="Base address of TGStat's API")
+
+    ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
+
+    @field_validator("archives", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return [part for part in value.split(":") if part] if isinstance(value, str) else value
+
+    @field_validator("home", "telegram_session_file")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def media_dir(self) -> Path:
+        """Folder of downloaded photos."""
+        return self.home / "media"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment and `.env`.
+
+    Raises:
+        SettingError: a variable does not fit; names it and says what is allowed.
+    """
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        problems = "; ".join(f"PND_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
+        raise SettingError(f"wrong setting: {problems}") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

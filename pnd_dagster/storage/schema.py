@@ -1,0 +1,96 @@
+"""The database's schema over time: Alembic migrations, and how far the database is from the declared tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import autogenerate, command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+from pnd_dagster.errors import DatabaseError
+from pnd_dagster.settings import Settings
+from pnd_dagster.storage.engine import check_connection, create_databases, create_engine, database_url
+from pnd_dagster.tables import METADATA, SCHEMAS
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Any constant: whoever holds this advisory lock migrates, the others wait.
+UPGRADE_LOCK = 8_144_211
+
+
+def connect(settings: Settings) -> sa.Engine:
+    """An engine on the platform's database, ready for use.
+
+    The embedded server is started, created and migrated as needed; a server of the user's is migrated only by `pnd db upgrade`.
+
+    Raises:
+        SettingError: `PND_DATABASE_URL` is no Postgres address.
+        DatabaseError: the server cannot be reached, or its schema is not current; says what to do.
+    """
+    url = database_url(settings)
+    if settings.database_url is None:
+        create_databases(settings)
+        engine = create_engine(url)
+        if current_revision(engine) != head_revision():
+            upgrade(engine)
+        return engine
+    check_connection(url)
+    engine = create_engine(url)
+    if (current := current_revision(engine)) != (head := head_revision()):
+        raise DatabaseError(f"the database is at revision {current or 'none'}, this version needs {head}: run `pnd db upgrade`")
+    return engine
+
+
+def upgrade(engine: sa.Engine) -> str:
+    """Brings the database to the newest revision and returns it; several at once wait for each other."""
+    with engine.connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(UPGRADE_LOCK)))
+        try:
+            for schema in SCHEMAS:
+                connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            connection.commit()
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+        except SQLAlchemyError as error:
+            raise DatabaseError(f"migration failed: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}") from error
+        finally:
+            connection.rollback()
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(UPGRADE_LOCK)))
+    return head_revision()
+
+
+def drift(engine: sa.Engine) -> list[str]:
+    """Differences between the declared tables and the database, in words; empty when they agree."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_schemas": True, "include_name": is_managed, "compare_type": True})
+        return [repr(difference) for difference in autogenerate.compare_metadata(context, METADATA)]
+
+
+def current_revision(engine: sa.Engine) -> str | None:
+    """Revision of the database, None before the first migration."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection, opts={"version_table_schema": "core"}).get_current_revision()
+
+
+def head_revision() -> str:
+    """Newest revision this version of the code knows."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def is_managed(name: str | None, kind: str, parents: Any) -> bool:
+    """Alembic's name filter: only our schemas, and not Alembic's own table."""
+    if kind == "schema":
+        return name in SCHEMAS
+    return not (kind == "table" and name == "alembic_version")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
