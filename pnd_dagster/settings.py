@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     media_max_bytes: int = Field(5_000_000, ge=0, description="Photos above this size are not downloaded")
 
     tgstat_token: SecretStr | None = Field(None, description="Token of TGStat's API, for channel discovery")
+    tgstat_countries: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: ["us", "ru"], description="Countries TGStat searches, by its two-letter codes"
+    )
     tgstat_url: str = Field("https://api.tgstat.ru", description="Base address of TGStat's API")
 
     ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
@@ -58,6 +61,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return [part for part in value.split(":") if part] if isinstance(value, str) else value
+
+    @field_validator("tgstat_countries", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("home", "telegram_session_file")
     @classmethod

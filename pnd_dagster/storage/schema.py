@@ -72,6 +72,11 @@ def drift(engine: sa.Engine) -> list[str]:
         return [repr(difference) for difference in autogenerate.compare_metadata(context, METADATA)]
 
 
+def table_drift(engine: sa.Engine, table: sa.Table) -> list[str]:
+    """Differences between one declared table and the database, in words; empty when they agree."""
+    return [difference for difference in drift(engine) if repr(table.name) in difference]
+
+
 def current_revision(engine: sa.Engine) -> str | None:
     """Revision of the database, None before the first migration."""
     with engine.connect() as connection:

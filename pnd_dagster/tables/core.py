@@ -118,6 +118,7 @@ CHANNEL_BUILDS = sa.Table(
     key("channel_id", sa.BigInteger, "Telegram's channel id"),
     column("extractor_version", sa.Text, "Version of the extraction that was used", nullable=False),
     column("labels_through_at", sa.TIMESTAMP, "Labels up to this time of labelling are in", nullable=False),
+    column("label_count", sa.BigInteger, "Number of labels that are in", unit="labels", nullable=False),
     schema="core",
     comment="How far each channel's announcements and releases have been built, so that only affected channels are replayed",
 )

@@ -26,6 +26,7 @@ def upgrade() -> None:
             nullable=False,
             comment="Labels up to this time of labelling are in",
         ),
+        sa.Column("label_count", sa.BigInteger(), autoincrement=False, nullable=False, comment="Number of labels that are in"),
         sa.PrimaryKeyConstraint("channel_id", name=op.f("channel_builds_pkey")),
         schema="core",
         comment="How far each channel's announcements and releases have been built, so that only affected channels are replayed",

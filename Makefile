@@ -1,0 +1,38 @@
+# Every target makes the environment when it is missing: a fresh machine needs Python 3.11+ and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: install demo test lint bench ui clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]' \
+	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	@$(BIN)/pnd demo $(ARGS)
+
+test: install
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: install
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+ui: install
+	@$(BIN)/pnd ui
+
+clean:
+	-$(BIN)/pnd db stop
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,110 @@
+"""Group `messages`: message revisions as received, and their labels, by day."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from pnd_dagster import tables
+from pnd_dagster.automation.conditions import LABEL_WHAT_SERVICES_WROTE
+from pnd_dagster.automation.partitions import DAILY, window
+from pnd_dagster.messages import summaries
+from pnd_dagster.messages.labelling import label_unlabelled
+from pnd_dagster.resources import table_checks, table_metadata
+from pnd_dagster.resources.classifier import ClassifierResource
+from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.resources.partition_metadata import add_row_counts
+from pnd_dagster.resources.plots import stacked_bars
+from pnd_dagster.services.collect_messages import collect_messages
+
+
+@dg.asset(
+    key_prefix="raw",
+    kinds={"telegram", "postgres"},
+    owners=["team:data-platform"],
+    deps=[dg.AssetKey(["raw", "telegram_channels"])],
+    partitions_def=DAILY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata=table_metadata.declared(tables.TELEGRAM_MESSAGES),
+    pool="telegram",
+)
+def telegram_messages(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+    """Message revisions of the configured archives and the validated channels; edits and deletions add rows."""
+    collected = collect_messages(database.engine, database.settings, window(context), on_progress=context.log.info)
+    add_row_counts(context, summaries.revisions_per_day(database.engine, window(context)))
+    return dg.MaterializeResult(
+        metadata=table_metadata.written(tables.TELEGRAM_MESSAGES, collected.written, database.engine)
+        | {
+            "input_rows": collected.row_count,
+            "dead_letters": collected.dead_letter_count,
+            "sources": ", ".join(collected.sources) or "none",
+        }
+    )
+
+
+@dg.asset(
+    key_prefix="core",
+    kinds={"scikitlearn", "postgres"},
+    owners=["team:data-platform"],
+    deps=[telegram_messages],
+    partitions_def=DAILY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata=table_metadata.declared(tables.MESSAGE_LABELS),
+    automation_condition=LABEL_WHAT_SERVICES_WROTE,
+)
+def message_labels(
+    context: dg.AssetExecutionContext, database: DatabaseResource, classifier: ClassifierResource
+) -> dg.MaterializeResult[None]:
+    """One of the paper's six labels for every message revision that has none from the current model."""
+    model = classifier.load()
+    labelled = label_unlabelled(
+        database.engine, model, window=window(context), on_progress=lambda rows: context.log.info(f"labelled {rows}")
+    )
+    add_row_counts(context, summaries.labels_per_day(database.engine, model, window(context)))
+    months = summaries.labels_per_month(database.engine, model)
+    return dg.MaterializeResult(
+        metadata=table_metadata.written(tables.MESSAGE_LABELS, labelled.written, database.engine)
+        | {
+            "model_version": model.version,
+            "revisions_labelled": labelled.revision_count,
+            "labels": table_metadata.preview(summaries.label_distribution(months)),
+            "messages_per_label_and_month": stacked_bars(
+                months, x="month", y="messages", color="label", title="Messages per label and month", y_label="messages"
+            ),
+        }
+    )
+
+
+HEARTBEATS = dg.AssetSpec(
+    dg.AssetKey(["core", "heartbeats"]),
+    description="Life signs of the long-running services, which write them themselves",
+    kinds={"postgres"},
+    owners=["team:data-platform"],
+    metadata=table_metadata.declared(tables.HEARTBEATS),
+)
+
+CHECKS = [
+    table_checks.schema_check(telegram_messages.key, tables.TELEGRAM_MESSAGES, DAILY),
+    table_checks.schema_check(message_labels.key, tables.MESSAGE_LABELS, DAILY),
+    table_checks.expectation_check(
+        telegram_messages.key,
+        tables.TELEGRAM_MESSAGES,
+        [
+            {"type": "expect_column_values_to_be_between", "column": "message_id", "min_value": 1},
+            {"type": "expect_column_values_to_be_in_set", "column": "kind", "value_set": ["message", "service"]},
+            {"type": "expect_column_pair_values_a_to_be_greater_than_b", "column_A": "ingested_at", "column_B": "occurred_at"},
+            {"type": "expect_table_row_count_to_be_between", "min_value": 1},
+        ],
+        DAILY,
+    ),
+    table_checks.expectation_check(
+        message_labels.key,
+        tables.MESSAGE_LABELS,
+        [
+            {"type": "expect_column_values_to_be_between", "column": "label", "min_value": 0, "max_value": 5},
+            {"type": "expect_column_values_to_be_between", "column": "confidence", "min_value": 0, "max_value": 1},
+            {"type": "expect_column_mean_to_be_between", "column": "confidence", "min_value": 0.6, "max_value": 1},
+        ],
+        DAILY,
+    ),
+    table_checks.heartbeat_check(HEARTBEATS.key, "listen", max_silence=timedelta(minutes=5)),
+]

@@ -1,0 +1,1 @@
+"""When things run: partitions, conditions, jobs, schedules, sensors."""

@@ -1,0 +1,92 @@
+"""Sensors: what the outside world and the services did, told to Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+
+import dagster as dg
+import sqlalchemy as sa
+
+from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.storage import read_frame
+from pnd_dagster.tables import TELEGRAM_MESSAGES
+
+MESSAGES = dg.AssetKey(["raw", "telegram_messages"])
+# Reporting costs up to 50 ms a day, and a tick has 60 s; what is left waits for the next tick.
+DAYS_PER_TICK = 200
+
+AUTOMATION = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Evaluates the assets' automation conditions",
+)
+
+
+def days_to_report(written: Mapping[date, datetime], reported: Mapping[date, datetime]) -> list[date]:
+    """Days whose last write is newer than their last report, oldest write first.
+
+    Args:
+        written: when messages of a day were ingested last, by any service.
+        reported: when Dagster was told last, by a run or by the sensor.
+    """
+    late = [day for day, at in written.items() if day not in reported or reported[day] < at]
+    return sorted(late, key=lambda day: (written[day], day))
+
+
+@dg.sensor(
+    name="ingested_messages",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports the days of raw/telegram_messages that the listener or an import wrote outside of Dagster",
+)
+def ingested_messages_sensor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> Iterator[dg.SkipReason]:
+    """Level-triggered on the table, so nothing is lost when the daemon was down; the cursor only bounds the search."""
+    since = datetime.fromisoformat(context.cursor) if context.cursor else datetime(2000, 1, 1, tzinfo=UTC)
+    message = TELEGRAM_MESSAGES.c
+    day = sa.cast(sa.func.timezone("UTC", message.occurred_at), sa.Date)
+    rows = read_frame(
+        database.engine,
+        sa.select(day.label("day"), sa.func.max(message.ingested_at).label("ingested_at"), sa.func.count().label("revisions"))
+        .where(message.ingested_at > since)
+        .group_by(day),
+    )
+    if rows.is_empty():
+        yield dg.SkipReason("nothing was written since the last tick")
+        return
+    written = dict(zip(rows["day"].to_list(), rows["ingested_at"].to_list(), strict=True))
+    revisions = dict(zip(rows["day"].to_list(), rows["revisions"].to_list(), strict=True))
+    days = days_to_report(written, _last_reports(context.instance, min(written.values())))
+    for late in days[:DAYS_PER_TICK]:
+        context.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=MESSAGES,
+                partition=late.isoformat(),
+                metadata={"new_revisions": revisions[late], "written_by": "a service or an import"},
+            )
+        )
+    if len(days) <= DAYS_PER_TICK:
+        context.update_cursor(max(written.values()).isoformat())
+    yield dg.SkipReason(f"reported {min(len(days), DAYS_PER_TICK)} of {len(days)} days")
+
+
+def _last_reports(instance: dg.DagsterInstance, since: datetime) -> dict[date, datetime]:
+    reports: dict[date, datetime] = {}
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=MESSAGES, after_timestamp=since.timestamp()), limit=1000, cursor=cursor
+        )
+        for record in page.records:
+            if record.partition_key:
+                at = datetime.fromtimestamp(record.timestamp, UTC)
+                reported = date.fromisoformat(record.partition_key)
+                reports[reported] = max(at, reports.get(reported, at))
+        if not page.has_more:
+            return reports
+        cursor = page.cursor
+
+
+SENSORS = (AUTOMATION, ingested_messages_sensor)

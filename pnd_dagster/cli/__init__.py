@@ -1,0 +1,50 @@
+"""`pnd`: the command line. Each module holds one group of commands; this one composes them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pnd_dagster import __version__
+from pnd_dagster.cli import channels, database, demo, doctor, messages, orchestration, telegram
+from pnd_dagster.cli.console import fail
+from pnd_dagster.errors import PndError
+
+app = typer.Typer(
+    help="Warns of crypto pump-and-dump schemes before they happen.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(database.app, name="db", help="The database: start, stop, upgrade, url.")
+app.add_typer(channels.app, name="channels", help="Channels we know, and what a human decides about them.")
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.command("import")(messages.import_)
+app.command("train")(messages.train)
+app.command("classify")(messages.classify)
+app.command("extract-events")(messages.extract_events)
+app.command("login")(telegram.login)
+app.command("listen")(telegram.listen)
+app.command("run")(orchestration.run)
+app.command("ui")(orchestration.ui)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: our own errors are one line on standard error and exit code 1, never a traceback."""
+    try:
+        app()
+    except PndError as error:
+        fail(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        fail("interrupted")
+        sys.exit(130)

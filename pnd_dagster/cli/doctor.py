@@ -1,0 +1,124 @@
+"""`pnd doctor`: what works, what does not, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
+
+import polars as pl
+import sqlalchemy as sa
+import typer
+
+from pnd_dagster.cli.console import print_json, print_table
+from pnd_dagster.errors import PndError
+from pnd_dagster.settings import Settings, load_settings
+
+
+class Finding(NamedTuple):
+    """One thing looked at: ok, off (optional and not set up) or broken."""
+
+    subject: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Check this installation; exit code 1 if something is broken."""
+    findings = examine()
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        print_table(pl.DataFrame(findings, orient="row", schema=list(Finding._fields)), "pnd doctor")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> list[Finding]:
+    """Looks at everything a user may have to mend, each on its own."""
+    python = Finding("python", "ok" if sys.version_info >= (3, 11) else "broken", sys.version.split()[0], "Python 3.11 or newer")
+    try:
+        settings = load_settings()
+    except PndError as error:
+        return [python, Finding("settings", "broken", str(error), "correct it in .env or the environment; see .env.example")]
+    checks: dict[str, Callable[[Settings], Finding]] = {
+        "database": _database,
+        "disk": _disk,
+        "classifier": _classifier,
+        "archives": _archives,
+        "telegram": _telegram,
+        "tgstat": _tgstat,
+        "dagster": _dagster,
+    }
+    findings = [python, Finding("settings", "ok", f"home {settings.home}")]
+    for subject, check in checks.items():
+        try:
+            findings.append(check(settings))
+        except PndError as error:
+            findings.append(Finding(subject, "broken", str(error), "see the message"))
+    return findings
+
+
+def _database(settings: Settings) -> Finding:
+    from pnd_dagster.storage import connect
+    from pnd_dagster.storage.schema import drift
+    from pnd_dagster.tables import TELEGRAM_MESSAGES
+
+    engine = connect(settings)
+    if differences := drift(engine):
+        return Finding("database", "broken", f"{len(differences)} differences from the declared tables: {differences[0]}", "pnd db upgrade")
+    with engine.connect() as connection:
+        count = connection.execute(sa.select(sa.func.count()).select_from(TELEGRAM_MESSAGES)).scalar_one()
+    kind = "embedded server" if settings.database_url is None else "server of PND_DATABASE_URL"
+    return Finding("database", "ok", f"{kind} at {engine.url.host}:{engine.url.port}, {count} message revisions")
+
+
+def _disk(settings: Settings) -> Finding:
+    free = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.anchor).free / 1e9
+    return Finding("disk", "ok" if free > 2 else "broken", f"{free:.0f} GB free", "" if free > 2 else "free some space, or move PND_HOME")
+
+
+def _classifier(settings: Settings) -> Finding:
+    from pnd_dagster.messages.classifier import load_classifier
+
+    return Finding("classifier", "ok", load_classifier().version)
+
+
+def _archives(settings: Settings) -> Finding:
+    if not settings.archives:
+        return Finding("archives", "off", "PND_ARCHIVES is not set", "name message files in PND_ARCHIVES, or use `pnd import FILE`")
+    missing = [str(path) for path in settings.archives if not path.exists()]
+    if missing:
+        return Finding("archives", "broken", f"no such file: {', '.join(missing)}", "correct PND_ARCHIVES")
+    return Finding("archives", "ok", ", ".join(path.name for path in settings.archives))
+
+
+def _telegram(settings: Settings) -> Finding:
+    if settings.telegram_api_id is None or settings.telegram_api_hash is None:
+        return Finding("telegram", "off", "no API keys", "set PND_TELEGRAM_API_ID and PND_TELEGRAM_API_HASH from my.telegram.org")
+    if not settings.telegram_session_file.exists():
+        return Finding("telegram", "off", "not logged in", "pnd login")
+    mode = settings.telegram_session_file.stat().st_mode & 0o777
+    if mode != 0o600:
+        return Finding("telegram", "broken", f"session file has mode {mode:o}", f"chmod 600 {settings.telegram_session_file}")
+    return Finding("telegram", "ok", f"session {settings.telegram_session_file}")
+
+
+def _tgstat(settings: Settings) -> Finding:
+    if settings.tgstat_token is None:
+        return Finding("tgstat", "off", "no token", "set PND_TGSTAT_TOKEN to search for channels")
+    return Finding("tgstat", "ok", f"token set, {settings.tgstat_url}")
+
+
+def _dagster(settings: Settings) -> Finding:
+    if importlib.util.find_spec("dagster_webserver") is None:
+        return Finding("dagster", "broken", "dagster-webserver is not installed", "make install")
+    with socket.socket() as probe:
+        is_taken = probe.connect_ex(("127.0.0.1", settings.ui_port)) == 0
+    if is_taken:
+        return Finding("dagster", "ok", f"something listens on port {settings.ui_port}: the UI, or set PND_UI_PORT to another port")
+    return Finding("dagster", "ok", f"port {settings.ui_port} is free; `pnd ui` serves it")

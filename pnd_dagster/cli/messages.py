@@ -1,0 +1,149 @@
+"""`pnd import`, `train`, `classify`, `extract-events`: messages in files and in the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+from pnd_dagster.cli.console import OUT, print_json, print_table, progress, say, write_parquet
+from pnd_dagster.errors import SourceError
+from pnd_dagster.settings import settings
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON document on standard output.")]
+UTC_DATETIME = pl.Datetime("us", "UTC")
+
+
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Parquet or JSONL archives, Telegram Desktop exports (result.json or its folder).")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Import messages into the database. Doing it again, or after a half-done import, changes nothing that is there."""
+    from pnd_dagster.storage import connect
+    from pnd_dagster.telegram.importing import expected_rows, import_file
+
+    totals = {path: expected_rows(path) for path in paths}
+    engine = connect(settings())
+    results: list[dict[str, Any]] = []
+    with progress() as bar:
+        for path in paths:
+            task = bar.add_task(path.name, total=totals[path])
+            imported = import_file(engine, path, on_progress=lambda rows, task=task: bar.advance(task, rows))
+            results.append(
+                {"file": str(path), "rows": imported.row_count} | imported.written._asdict() | {"refused": imported.dead_letter_count}
+            )
+    if as_json:
+        print_json(results)
+        return
+    print_table(pl.DataFrame(results), "Imported messages")
+    if any(result["refused"] for result in results):
+        say("refused inputs are in raw.dead_letters, each with its reason")
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="Folder with author_labels.parquet and the other label files.")],
+    output: Annotated[Path, typer.Option(help="Folder the model is written to.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Train the message classifier on human labels; evaluates it on channels it has not seen."""
+    from pnd_dagster.messages.training import train_and_evaluate
+
+    with progress() as bar:
+        task = bar.add_task("training", total=None)
+        report = train_and_evaluate(data, output, progress=lambda stage: bar.update(task, description=stage))
+    if as_json:
+        print_json(report)
+    else:
+        OUT.print_json(data=report, default=str)
+    say(f"model written to {output}")
+
+
+def classify(
+    messages: Annotated[Path, typer.Option(help="Parquet file with channel_id, message_id, text.")],
+    output: Annotated[Path, typer.Option(help="Parquet file to write: the input with label, confidence, model_version.")],
+    model: Annotated[Path | None, typer.Option(help="Folder of another model than the one that ships.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Label the messages of a file with the six classes; needs no database."""
+    from pnd_dagster.messages.classifier import label_messages, load_classifier
+
+    frame = read_messages(messages, {"channel_id": pl.Int64(), "message_id": pl.Int64(), "text": pl.String()})
+    frame = frame.drop([name for name in ("label", "confidence", "model_version") if name in frame.columns])
+    classifier = load_classifier(model)
+    with progress() as bar:
+        task = bar.add_task("labelling", total=frame.height)
+        labelled = label_messages(frame, classifier, progress=lambda done: bar.update(task, completed=done))
+    write_parquet(labelled, output)
+    counts = labelled.group_by("label").len("messages").sort("label")
+    if as_json:
+        print_json({"messages": labelled.height, "model_version": classifier.version, "labels": dict(counts.iter_rows())})
+    else:
+        from pnd_dagster.messages.labels import MessageLabel
+
+        names = {int(label): label.display_name for label in MessageLabel}
+        print_table(counts.with_columns(pl.col("label").replace_strict(names, return_dtype=pl.String)), f"Labels by {classifier.version}")
+
+
+def extract_events(
+    messages: Annotated[Path, typer.Option(help="Parquet file with channel_id, message_id, date (UTC), text, in any order.")],
+    output: Annotated[Path, typer.Option(help="Parquet file to write: one row per release, event_id shared by one event.")],
+    announcements: Annotated[Path | None, typer.Option(help="Parquet file to write the announcements to.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the pumps in the messages of a file: labels, announcements, releases, events; needs no database."""
+    from pnd_dagster.events.extraction import extract_events as extract
+    from pnd_dagster.messages.classifier import label_messages, load_classifier
+
+    required = {"channel_id": pl.Int64(), "message_id": pl.Int64(), "date": UTC_DATETIME, "text": pl.String()}
+    frame = read_messages(messages, required).select(list(required))
+    with progress() as bar:
+        task = bar.add_task("labelling", total=frame.height)
+        labelled = label_messages(frame, load_classifier(), progress=lambda done: bar.update(task, completed=done))
+        bar.update(task, description="extracting")
+        extraction = extract(labelled, as_of=datetime.now(UTC))
+    columns = ("channel_id", "message_id", "released_at", "exchange", "symbol", "quote", "confidence", "event_id")
+    write_parquet(extraction.releases.select(columns), output)
+    if announcements is not None:
+        write_parquet(extraction.announcements, announcements)
+    counts = {name: part.height for name, part in extraction._asdict().items()}
+    if as_json:
+        print_json({"messages": frame.height} | counts)
+    else:
+        print_table(pl.DataFrame({"found": list(counts), "rows": list(counts.values())}), f"Found in {frame.height} messages")
+
+
+def read_messages(path: Path, required: dict[str, pl.DataType]) -> pl.DataFrame:
+    """A Parquet file of messages; the required columns have their types, others are carried through.
+
+    Raises:
+        SourceError: the file cannot be read, or a column is missing or of another type; names file and column.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file")
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"{path}: no readable Parquet file: {str(error).splitlines()[0]}") from error
+    if missing := [name for name in required if name not in frame.columns]:
+        raise SourceError(f"{path}: missing columns {', '.join(missing)} (it has {', '.join(frame.columns)})")
+    for name, dtype in required.items():
+        try:
+            frame = frame.with_columns(_cast(frame[name], dtype))
+        except pl.exceptions.PolarsError as error:
+            raise SourceError(
+                f"{path}: column {name} holds {frame.schema[name]}, which is no {dtype}: {str(error).splitlines()[0]}"
+            ) from error
+        if name != "text" and (nulls := frame[name].null_count()):
+            raise SourceError(f"{path}: column {name} has {nulls} empty values, the first in row {frame[name].is_null().arg_max() or 0}")
+    return frame
+
+
+def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is None:
+        return values.dt.replace_time_zone("UTC").cast(dtype)
+    if isinstance(values.dtype, pl.String) and isinstance(dtype, pl.Datetime):
+        return values.str.to_datetime(time_unit="us", time_zone="UTC")
+    return values.cast(dtype)

@@ -1,0 +1,54 @@
+"""`pnd run` and `pnd ui`: the graph from the terminal, and Dagster's pages."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pnd_dagster.cli.console import fail, progress, say
+from pnd_dagster.errors import SettingError
+from pnd_dagster.settings import Settings, settings
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def run(from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")] = None, to: Day = None) -> None:
+    """Run the main job for a span of days: messages, labels, announcements, events. The Dagster UI shows the run."""
+    from pnd_dagster.automation.partitions import DAILY
+
+    keys = DAILY.get_partition_keys()
+    first = from_.strftime("%Y-%m-%d") if from_ else keys[0]
+    last = to.strftime("%Y-%m-%d") if to else datetime.now(UTC).strftime("%Y-%m-%d")
+    if not keys[0] <= first <= last <= keys[-1]:
+        raise SettingError(f"--from, --to: need {keys[0]} <= {first} <= {last} <= {keys[-1]}")
+    if not run_main_job_with_progress(settings(), first, last):
+        raise typer.Exit(1)
+
+
+def run_main_job_with_progress(configured: Settings, first: str, last: str) -> bool:
+    """Runs the main job, shows its steps, says what failed. True if all steps succeeded."""
+    from pnd_dagster.automation.runs import run_main_job
+
+    with progress() as bar:
+        task = bar.add_task("main job", total=None)
+        outcome = run_main_job(configured, first, last, on_event=lambda step, word: bar.update(task, description=f"{step} {word}"))
+    for step, reason in outcome.failed_steps.items():
+        fail(f"{step}: {reason}")
+    for check in outcome.failed_checks:
+        say(f"[yellow]check failed:[/] {check}")
+    return not outcome.failed_steps
+
+
+def ui() -> None:
+    """Serve the Dagster UI, its daemon and the graph on 127.0.0.1 until Ctrl-C."""
+    from pnd_dagster.automation.instance import prepare, serve_command
+
+    command = serve_command(settings())
+    environment = os.environ | prepare(settings())
+    say(f"Dagster UI: http://127.0.0.1:{settings().ui_port} (it takes half a minute to come up; Ctrl-C ends it)")
+    os.chdir(Path(environment["DAGSTER_HOME"]))
+    os.execvpe(command[0], command, environment)  # noqa: S606

@@ -1,0 +1,41 @@
+"""Composition root: everything Dagster serves, each part overridable in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets import ASSET_GROUPS
+from pnd_dagster.automation.jobs import LABEL_BACKFILL_JOB, PUMP_EVENTS_JOB
+from pnd_dagster.automation.schedules import SCHEDULES
+from pnd_dagster.automation.sensors import SENSORS
+from pnd_dagster.resources.classifier import ClassifierResource
+from pnd_dagster.resources.database import DatabaseResource
+
+
+def build_defs(*, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions of the whole platform.
+
+    Args:
+        resources: resources that replace the default ones, by name.
+    """
+    return dg.Definitions(
+        assets=[
+            asset
+            for group, modules in ASSET_GROUPS.items()
+            for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
+        ],
+        asset_checks=[check for modules in ASSET_GROUPS.values() for module in modules for check in module.CHECKS],
+        jobs=[PUMP_EVENTS_JOB, LABEL_BACKFILL_JOB],
+        schedules=list(SCHEDULES),
+        sensors=list(SENSORS),
+        resources={"database": DatabaseResource(), "classifier": ClassifierResource()} | dict(resources or {}),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `workspace.yaml` loads."""
+    return build_defs()

@@ -1,0 +1,147 @@
+"""Rebuilds announcements, scheduled pumps, releases and events in the database, replaying only the channels that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import polars as pl
+import sqlalchemy as sa
+
+from pnd_dagster.events.channels import build_channel
+from pnd_dagster.events.clusters import cluster_events
+from pnd_dagster.events.extraction import EXTRACTOR_VERSION
+from pnd_dagster.events.schedule import schedule_pumps
+from pnd_dagster.messages.classifier import Classifier
+from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, replace_window, upsert
+from pnd_dagster.tables import (
+    CHANNEL_BUILDS,
+    MESSAGE_LABELS,
+    PUMP_ANNOUNCEMENTS,
+    PUMP_EVENTS,
+    PUMP_RELEASES,
+    SCHEDULED_PUMPS,
+    TELEGRAM_MESSAGES,
+)
+
+CHANNELS_PER_STEP = 20
+# Any constant: whoever holds this advisory lock builds, the others wait.
+BUILD_LOCK = 8_144_212
+# Open announcements older than this are replayed, so that they expire without a new message.
+OVERDUE = timedelta(hours=6)
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild wrote, by table."""
+
+    channel_count: int
+    announcements: Written
+    scheduled_pumps: Written
+    releases: Written
+    events: Written
+
+
+def rebuild_events(
+    engine: sa.Engine, classifier: Classifier, *, on_progress: Callable[[int, int], None] = lambda done, all_: None
+) -> Rebuilt:
+    """Replays every channel with new labels since its last build, then groups and clusters across all channels.
+
+    Args:
+        engine: the platform's database.
+        classifier: whose labels count.
+        on_progress: called with channels done and channels to do.
+    """
+    with engine.connect() as lock:
+        lock.execute(sa.select(sa.func.pg_advisory_lock(BUILD_LOCK)))
+        try:
+            return _rebuild(engine, classifier, on_progress)
+        finally:
+            lock.execute(sa.select(sa.func.pg_advisory_unlock(BUILD_LOCK)))
+
+
+def affected_channels(engine: sa.Engine, classifier: Classifier) -> pl.DataFrame:
+    """Channels whose labels changed since their last build, or that have an overdue announcement: rows of core.channel_builds."""
+    label = MESSAGE_LABELS.c
+    labels = (
+        sa.select(label.channel_id, sa.func.max(label.labelled_at).label("labels_through_at"), sa.func.count().label("label_count"))
+        .where(label.labeller == classifier.name, label.labeller_version == classifier.version)
+        .group_by(label.channel_id)
+        .subquery()
+    )
+    version = f"{EXTRACTOR_VERSION} {classifier.version}"
+    is_current = sa.exists().where(
+        CHANNEL_BUILDS.c.channel_id == labels.c.channel_id,
+        CHANNEL_BUILDS.c.extractor_version == version,
+        CHANNEL_BUILDS.c.labels_through_at == labels.c.labels_through_at,
+        CHANNEL_BUILDS.c.label_count == labels.c.label_count,
+    )
+    announcement = PUMP_ANNOUNCEMENTS.c
+    is_overdue = sa.exists().where(
+        announcement.channel_id == labels.c.channel_id,
+        announcement.status.in_(("scheduled", "postponed")),
+        announcement.scheduled_at < datetime.now(UTC) - OVERDUE,
+    )
+    frame = read_frame(engine, sa.select(labels).where(~is_current | is_overdue).order_by(labels.c.channel_id))
+    return frame.with_columns(extractor_version=pl.lit(version))
+
+
+def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: list[int]) -> pl.DataFrame:
+    """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label,
+    confidence, has_media. The first revision we hold counts from the message's own time, the later ones from their edit."""
+    message, label = TELEGRAM_MESSAGES.c, MESSAGE_LABELS.c
+    order = sa.func.row_number().over(
+        partition_by=(message.channel_id, message.message_id), order_by=(message.edited_at.nulls_first(), message.ingested_at)
+    )
+    date = sa.case((order == 1, message.occurred_at), else_=sa.func.coalesce(message.edited_at, message.occurred_at))
+    statement = (
+        sa.select(
+            message.channel_id,
+            message.message_id,
+            date.label("date"),
+            message.text,
+            label.label,
+            label.confidence,
+            message.media_type.is_not(None).label("has_media"),
+        )
+        .join(
+            MESSAGE_LABELS,
+            sa.and_(
+                label.channel_id == message.channel_id,
+                label.message_id == message.message_id,
+                label.revision_id == message.revision_id,
+            ),
+        )
+        .where(
+            message.channel_id.in_(channel_ids),
+            label.labeller == classifier.name,
+            label.labeller_version == classifier.version,
+        )
+    )
+    return read_frame(engine, statement)
+
+
+def _rebuild(engine: sa.Engine, classifier: Classifier, on_progress: Callable[[int, int], None]) -> Rebuilt:
+    affected = affected_channels(engine, classifier)
+    now = datetime.now(UTC)
+    announced = released = NOTHING_WRITTEN
+    for start in range(0, affected.height, CHANNELS_PER_STEP):
+        builds = affected.slice(start, CHANNELS_PER_STEP)
+        channel_ids = builds["channel_id"].to_list()
+        pumps = build_channel(labelled_messages(engine, classifier, channel_ids), as_of=now)
+        # A channel's own event ids are provisional: clustering across channels gives the final ones below.
+        releases = cluster_events(pumps.releases)[1]
+        with engine.begin() as connection:
+            announced += replace_window(
+                connection, PUMP_ANNOUNCEMENTS, pumps.announcements, PUMP_ANNOUNCEMENTS.c.channel_id.in_(channel_ids)
+            )
+            released += replace_window(connection, PUMP_RELEASES, releases, PUMP_RELEASES.c.channel_id.in_(channel_ids))
+            upsert(connection, CHANNEL_BUILDS, builds)
+        on_progress(start + builds.height, affected.height)
+    scheduled = schedule_pumps(read_frame(engine, sa.select(PUMP_ANNOUNCEMENTS)))
+    events, releases = cluster_events(read_frame(engine, sa.select(PUMP_RELEASES)).drop("event_id"))
+    with engine.begin() as connection:
+        grouped = replace_window(connection, SCHEDULED_PUMPS, scheduled, sa.true())
+        upsert(connection, PUMP_RELEASES, releases)
+        clustered = replace_window(connection, PUMP_EVENTS, events, sa.true())
+    return Rebuilt(affected.height, announced, grouped, released, clustered)

@@ -1,0 +1,1 @@
+"""What a message says: normalised text, and its label among the paper's six classes."""

@@ -1,0 +1,116 @@
+"""Hashed features of normalised texts: character n-grams, word n-grams and cues, computed for a whole batch in numpy.
+
+Stateless: no vocabulary is kept, so that a model is a table of weights. A feature is present or absent; repeats do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnd_dagster.messages.cues import cues
+
+BUCKETS = 1 << 18
+FEATURES_VERSION = 1
+BLOCKS = ("characters", "words", "cues")
+
+_CHARACTER_SIZES = (2, 3, 4, 5)
+_WORD_SIZES = (1, 2, 3)
+# An announcement's facts stand at its head and its call to action at its tail.
+_HEAD_CHARS, _TAIL_CHARS = 700, 300
+_FOLD_DIGITS = str.maketrans("123456789", "000000000")
+_U64 = np.uint64
+_BASE = _U64(0x100000001B3)
+_MIX = _U64(0x9E3779B97F4A7C15)
+_IS_WORD = np.array([chr(byte).isalnum() or chr(byte) in "_@$#%'" or byte >= 0x80 for byte in range(256)])
+_SEPARATOR = 0
+
+
+class Block(NamedTuple):
+    """Features of one kind: rows and buckets of the present features, sorted by both, each pair once."""
+
+    rows: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+
+
+def hash_features(texts: Sequence[str]) -> list[Block]:
+    """The features of normalised `texts`, one block for each of `BLOCKS`."""
+    if not texts:
+        return [Block(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in BLOCKS]
+    folded = [_folded(text) for text in texts]
+    encoded = [f" {text} ".encode("utf-8", "replace").replace(b"\0", b" ") for text in folded]
+    data = np.frombuffer(b"\0".join(encoded) + b"\0", dtype=np.uint8)
+    row_of_byte = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in encoded])
+    characters = _character_ngrams(data, row_of_byte)
+    words = _word_ngrams(data, row_of_byte)
+    found = [cues(text) for text in texts]
+    cue_rows = np.repeat(np.arange(len(texts)), [len(names) for names in found])
+    cue_hashes = np.array([crc32(name.encode()) for names in found for name in names], dtype=np.uint64)
+    return [_block(*characters, salt=1), _block(*words, salt=2), _block(cue_rows, cue_hashes, salt=3)]
+
+
+def _salt(number: int) -> np.uint64:
+    return _U64(number * int(_MIX) % (1 << 64))
+
+
+def _folded(text: str) -> str:
+    if len(text) > _HEAD_CHARS + _TAIL_CHARS:
+        text = f"{text[:_HEAD_CHARS]} {text[-_TAIL_CHARS:]}"
+    return text.lower().translate(_FOLD_DIGITS).replace("\n", " ")
+
+
+def _character_ngrams(data: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Byte windows within each text. `reach` counts the bytes up to the text's end, so that no window crosses into the next."""
+    ends = np.flatnonzero(data == _SEPARATOR)
+    reach = ends[np.searchsorted(ends, np.arange(len(data)))] - np.arange(len(data))
+    wide = data.astype(np.uint64)
+    all_rows: list[NDArray[np.int64]] = []
+    all_hashes: list[NDArray[np.uint64]] = []
+    rolling = np.zeros_like(wide)
+    for size in range(1, _CHARACTER_SIZES[-1] + 1):
+        # Appends the next byte of every window at once; the ring shift is masked by `reach`.
+        rolling = (rolling * _BASE) + np.roll(wide, 1 - size) + _U64(1)
+        if size in _CHARACTER_SIZES:
+            inside = reach >= size
+            all_rows.append(rows[inside])
+            all_hashes.append(rolling[inside] + _salt(size))
+    return np.concatenate(all_rows), np.concatenate(all_hashes)
+
+
+def _word_ngrams(data: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    is_word = np.concatenate([[False], _IS_WORD[data] & (data != _SEPARATOR), [False]])
+    edges = np.flatnonzero(np.diff(is_word.astype(np.int8)))
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    lengths = ends - starts
+    position = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    powers = np.cumprod(np.full(int(lengths.max()) + 1, _BASE, dtype=np.uint64))
+    letters = data[np.repeat(starts, lengths) + position].astype(np.uint64) + _U64(1)
+    offsets = np.cumsum(lengths) - lengths
+    hashes = np.add.reduceat(letters * powers[position], offsets)
+    word_rows = rows[starts]
+    all_rows, all_hashes = [word_rows], [hashes * _MIX]
+    grams = hashes * _MIX
+    for size in _WORD_SIZES[1:]:
+        grams = grams[:-1] * _BASE + hashes[size - 1 :] * _MIX + _U64(size)
+        inside = word_rows[: len(grams)] == word_rows[size - 1 :]
+        all_rows.append(word_rows[: len(grams)][inside])
+        all_hashes.append(grams[inside])
+        if not len(grams):
+            break
+    return np.concatenate(all_rows), np.concatenate(all_hashes)
+
+
+def _block(rows: NDArray[np.int64], hashes: NDArray[np.uint64], *, salt: int) -> Block:
+    mixed = (hashes ^ _salt(salt)) * _MIX
+    mixed = (mixed ^ (mixed >> _U64(29))) * _U64(0xBF58476D1CE4E5B9)
+    buckets = (mixed >> _U64(46)).astype(np.int64)  # the top 18 bits
+    # np.unique goes through a hash table for integers, which is ten times slower than sorting here.
+    keys = np.sort(rows * BUCKETS + buckets)
+    keys = keys[np.diff(keys, prepend=-1) != 0]
+    return Block(keys // BUCKETS, keys % BUCKETS)

@@ -1,0 +1,1 @@
+"""Long-running compositions of the domain packages: each runs until it is told to stop."""
