@@ -41,15 +41,13 @@ def _spec(key: dg.AssetKey, table: sa.Table, deps: list[dg.AssetKey], descriptio
 @dg.multi_asset(
     name="events",
     specs=[
-        _spec(ANNOUNCEMENTS, tables.PUMP_ANNOUNCEMENTS, [LABELS], "Pumps as each channel announced, postponed, cancelled and released them"),
+        _spec(ANNOUNCEMENTS, tables.PUMP_ANNOUNCEMENTS, [LABELS], "Pumps as each channel announced, moved, cancelled and released them"),
         _spec(SCHEDULED, tables.SCHEDULED_PUMPS, [ANNOUNCEMENTS], "Pumps that channels announced together, by exchange and start time"),
         _spec(RELEASES, tables.PUMP_RELEASES, [LABELS, ANNOUNCEMENTS], "Messages that named a coin: the evidence of the events"),
-        _spec(EVENTS, tables.PUMP_EVENTS, [RELEASES], "Pump events: releases of one coin on one exchange within two hours, across channels"),
+        _spec(EVENTS, tables.PUMP_EVENTS, [RELEASES], "Pump events: releases of one coin on one exchange within two hours"),
     ],
 )
-def events(
-    context: dg.AssetExecutionContext, database: DatabaseResource, classifier: ClassifierResource
-) -> Iterator[dg.MaterializeResult[None]]:
+def events(context: dg.AssetExecutionContext, database: DatabaseResource, classifier: ClassifierResource) -> Iterator[dg.MaterializeResult]:
     """Replays the channels with new labels in time order, then groups announcements and clusters releases across channels."""
     engine = database.engine
     rebuilt = rebuild_events(engine, classifier.load(), on_progress=lambda done, all_: context.log.info(f"{done} of {all_} channels"))

@@ -21,13 +21,12 @@ from pnd_dagster.services.collect_messages import collect_messages
     key_prefix="raw",
     kinds={"telegram", "postgres"},
     owners=["team:data-platform"],
-    deps=[dg.AssetKey(["raw", "telegram_channels"])],
     partitions_def=DAILY,
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata=table_metadata.declared(tables.TELEGRAM_MESSAGES),
     pool="telegram",
 )
-def telegram_messages(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+def telegram_messages(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:
     """Message revisions of the configured archives and the validated channels; edits and deletions add rows."""
     collected = collect_messages(database.engine, database.settings, window(context), on_progress=context.log.info)
     add_row_counts(context, summaries.revisions_per_day(database.engine, window(context)))
@@ -51,9 +50,7 @@ def telegram_messages(context: dg.AssetExecutionContext, database: DatabaseResou
     metadata=table_metadata.declared(tables.MESSAGE_LABELS),
     automation_condition=LABEL_WHAT_SERVICES_WROTE,
 )
-def message_labels(
-    context: dg.AssetExecutionContext, database: DatabaseResource, classifier: ClassifierResource
-) -> dg.MaterializeResult[None]:
+def message_labels(context: dg.AssetExecutionContext, database: DatabaseResource, classifier: ClassifierResource) -> dg.MaterializeResult:
     """One of the paper's six labels for every message revision that has none from the current model."""
     model = classifier.load()
     labelled = label_unlabelled(

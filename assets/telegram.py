@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from pnd_dagster import tables
+from pnd_dagster.automation.conditions import DAILY_AT_TWO
 from pnd_dagster.resources import table_checks, table_metadata
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.services.discover import discover_channels
@@ -13,14 +14,18 @@ from pnd_dagster.services.discover import discover_channels
 @dg.asset(
     key_prefix="raw",
     kinds={"telegram", "postgres"},
+    deps=[dg.AssetKey(["raw", "telegram_messages"])],
     owners=["team:data-platform"],
     metadata=table_metadata.declared(tables.TELEGRAM_CHANNELS),
-    automation_condition=dg.AutomationCondition.on_cron("0 2 * * *"),
+    automation_condition=DAILY_AT_TWO,
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=8), warn_window=timedelta(days=2)),
     pool="tgstat",
 )
-def telegram_channels(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
-    """Channels found in archives, by TGStat search (with a token), and by following forwards; each waits for a human's decision."""
+def telegram_channels(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:
+    """Channels of the archives, those TGStat finds (with a token), and those messages link to or forward from.
+
+    Each new one waits for a human's decision; the messages of validated channels are collected from then on.
+    """
     result = discover_channels(database.engine, database.settings, on_progress=context.log.info)
     return dg.MaterializeResult(
         metadata=table_metadata.written(tables.TELEGRAM_CHANNELS, result.written, database.engine)

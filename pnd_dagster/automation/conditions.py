@@ -13,6 +13,9 @@ LABEL_WHAT_SERVICES_WROTE = (
     & ~dg.AutomationCondition.in_progress()
 ).with_label("every 15 minutes, today and yesterday")
 
+# `on_cron` would wait until every day of messages upstream is updated, which never happens.
+DAILY_AT_TWO = (dg.AutomationCondition.cron_tick_passed("0 2 * * *") & ~dg.AutomationCondition.in_progress()).with_label("daily at 02:00")
+
 # `eager` would wait until no partition upstream is missing, which for a history with gaps is never.
 AFTER_NEW_LABELS = (
     dg.AutomationCondition.any_deps_updated().since_last_handled()

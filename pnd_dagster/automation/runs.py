@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster_shared.error import SerializableErrorInfo
 
 from pnd_dagster.automation.instance import prepare
 from pnd_dagster.automation.jobs import PUMP_EVENTS_JOB
@@ -58,7 +59,7 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
             tags={ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last},
         )
     failed_steps = {
-        str(event.step_key): str(event.event_specific_data.error.message if event.event_specific_data.error else "").strip()
+        str(event.step_key): _reason(event.step_failure_data.error)
         for event in result.all_events
         if event.is_step_failure
     }
@@ -66,3 +67,10 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
         {f"{check.asset_key.to_user_string()}: {check.check_name}" for check in result.get_asset_check_evaluations() if not check.passed}
     )
     return RunOutcome(run_id, failed_steps, failed_checks)
+
+
+def _reason(error: SerializableErrorInfo | None) -> str:
+    """The user code's own message, without Dagster's frames around it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no reason was recorded"

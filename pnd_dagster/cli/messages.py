@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,7 +76,7 @@ def classify(
     classifier = load_classifier(model)
     with progress() as bar:
         task = bar.add_task("labelling", total=frame.height)
-        labelled = label_messages(frame, classifier, progress=lambda done: bar.update(task, completed=done))
+        labelled = label_messages(frame, classifier, progress=lambda done, all_: bar.update(task, completed=done, total=all_))
     write_parquet(labelled, output)
     counts = labelled.group_by("label").len("messages").sort("label")
     if as_json:
@@ -101,7 +102,7 @@ def extract_events(
     frame = read_messages(messages, required).select(list(required))
     with progress() as bar:
         task = bar.add_task("labelling", total=frame.height)
-        labelled = label_messages(frame, load_classifier(), progress=lambda done: bar.update(task, completed=done))
+        labelled = label_messages(frame, load_classifier(), progress=lambda done, all_: bar.update(task, completed=done, total=all_))
         bar.update(task, description="extracting")
         extraction = extract(labelled, as_of=datetime.now(UTC))
     columns = ("channel_id", "message_id", "released_at", "exchange", "symbol", "quote", "confidence", "event_id")
@@ -115,7 +116,7 @@ def extract_events(
         print_table(pl.DataFrame({"found": list(counts), "rows": list(counts.values())}), f"Found in {frame.height} messages")
 
 
-def read_messages(path: Path, required: dict[str, pl.DataType]) -> pl.DataFrame:
+def read_messages(path: Path, required: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """A Parquet file of messages; the required columns have their types, others are carried through.
 
     Raises:

@@ -91,7 +91,9 @@ class Announcement:
 
 def announce(known: list[Announcement], message: Message, zone_text: str | None) -> None:
     """Open the pumps that an announcement names, or bring open ones up to date when it restates, edits or moves them."""
-    readings = [reading for reading in read_times(message.text, message.date, zone_text) if reading.at > message.date - timedelta(minutes=5)]
+    readings = [
+        reading for reading in read_times(message.text, message.date, zone_text) if reading.at > message.date - timedelta(minutes=5)
+    ]
     exchange, quote = message.exchange, read_quote(message.text)
     edited = [a for a in known if a.message_id == message.message_id]
     if not readings:
@@ -158,12 +160,20 @@ def delay_or_cancel(known: list[Announcement], message: Message, zone_text: str 
 def count_down(known: list[Announcement], message: Message, zone_text: str | None) -> datetime | None:
     """Note what a countdown says of the pump it counts down to; open the pump if nothing announced it. Returns when it is due, if known."""
     remaining = read_remaining(message.text, message.date)
-    readings = [remaining] if remaining else [r for r in read_times(message.text, message.date, zone_text) if r.at > message.date - timedelta(minutes=5)]
+    readings = (
+        [remaining]
+        if remaining
+        else [r for r in read_times(message.text, message.date, zone_text) if r.at > message.date - timedelta(minutes=5)]
+    )
     if not readings:
         return None
     reading = readings[0]
     exchange = message.exchange
-    near = [a for a in known if a.is_open and a.scheduled_at and _may_be_one(a.exchange, exchange) and abs(a.scheduled_at - reading.at) <= timedelta(minutes=35)]
+    near = [
+        a
+        for a in known
+        if a.is_open and a.scheduled_at and _may_be_one(a.exchange, exchange) and abs(a.scheduled_at - reading.at) <= timedelta(minutes=35)
+    ]
     if near:
         match = min(near, key=lambda a: abs((a.scheduled_at or reading.at) - reading.at))
         if match.exchange is None and exchange:
@@ -173,7 +183,12 @@ def count_down(known: list[Announcement], message: Message, zone_text: str | Non
         undated = next((a for a in known if a.is_open and a.scheduled_at is None and _may_be_one(a.exchange, exchange)), None)
         rounded = reading._replace(at=_to_five_minutes(reading.at), is_inferred=True) if remaining else reading
         if undated:
-            undated.scheduled_at, undated.time_text, undated.zone_text, undated.is_inferred = rounded.at, rounded.time_text, rounded.zone_text, True
+            undated.scheduled_at, undated.time_text, undated.zone_text, undated.is_inferred = (
+                rounded.at,
+                rounded.time_text,
+                rounded.zone_text,
+                True,
+            )
             _fill(undated, message, exchange, None)
         else:
             _open(known, message, rounded, exchange, read_quote(message.text))
@@ -186,9 +201,16 @@ def release(known: list[Announcement], message: Message, exchange: str | None, s
     due = [
         a
         for a in known
-        if a.is_open and a.scheduled_at and _may_be_one(a.exchange, exchange) and a.scheduled_at - RELEASE_LEAD <= message.date <= a.scheduled_at + RELEASE_LAG
+        if a.is_open
+        and a.scheduled_at
+        and _may_be_one(a.exchange, exchange)
+        and a.scheduled_at - RELEASE_LEAD <= message.date <= a.scheduled_at + RELEASE_LAG
     ]
-    undated = [a for a in known if a.is_open and a.scheduled_at is None and _may_be_one(a.exchange, exchange) and message.date - a.status_at <= timedelta(hours=48)]
+    undated = [
+        a
+        for a in known
+        if a.is_open and a.scheduled_at is None and _may_be_one(a.exchange, exchange) and message.date - a.status_at <= timedelta(hours=48)
+    ]
     if due:
         match = min(due, key=lambda a: abs((a.scheduled_at or message.date) - message.date))
     elif undated:

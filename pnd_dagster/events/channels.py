@@ -10,6 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pnd_dagster import tables
+from pnd_dagster.errors import SchemaError
 from pnd_dagster.events import announcements as pumps
 from pnd_dagster.events import cues
 from pnd_dagster.events.announcements import Announcement
@@ -17,7 +18,6 @@ from pnd_dagster.events.pairs import find_pairs, read_quote
 from pnd_dagster.events.reading import Message
 from pnd_dagster.events.releases import NEXT_POST_HOLDS, Alertness, Expectation, Judgement, alertness, judge_release
 from pnd_dagster.events.symbols import load_known_symbols
-from pnd_dagster.errors import SchemaError
 from pnd_dagster.messages.labels import MessageLabel
 
 EXCHANGE_LOOKBACK = timedelta(hours=48)
@@ -27,7 +27,14 @@ _LOOKBACK_MESSAGES = 150
 _HABIT_MESSAGES = 40
 _DUE_KEPT = timedelta(hours=3)
 _LETTER_GAP = timedelta(minutes=2)
-_REQUIRED = {"channel_id": pl.Int64, "message_id": pl.Int64, "date": pl.Datetime("us", "UTC"), "text": pl.String, "label": pl.Int16, "confidence": pl.Float64}
+_REQUIRED = {
+    "channel_id": pl.Int64,
+    "message_id": pl.Int64,
+    "date": pl.Datetime("us", "UTC"),
+    "text": pl.String,
+    "label": pl.Int16,
+    "confidence": pl.Float64,
+}
 
 
 class ChannelPumps(NamedTuple):
@@ -45,7 +52,7 @@ class _State:
     still_open: list[Announcement] = field(default_factory=list[Announcement])
     past: list[Message] = field(default_factory=list[Message])
     due_ats: list[datetime] = field(default_factory=list[datetime])
-    expected: Expectation = Expectation()
+    expected: Expectation = field(default_factory=Expectation)
     releases: dict[int, dict[str, object]] = field(default_factory=dict[int, dict[str, object]])
     letters: list[Message] = field(default_factory=list[Message])
     spoken: deque[tuple[datetime, str]] = field(default_factory=lambda: deque[tuple[datetime, str]](maxlen=_HABIT_MESSAGES))
@@ -193,7 +200,7 @@ def _release(state: _State, message: Message, judgement: Judgement, known_symbol
             "announcement_id": announcement_id,
         },
     )
-    if exchange and source in ("url", "text"):
+    if isinstance(exchange, str) and source in ("url", "text"):
         state.spoken.append((message.date, exchange))
     if judgement.is_repeat:
         return

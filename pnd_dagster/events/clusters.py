@@ -19,9 +19,9 @@ _Row = dict[str, Any]
 def cluster_events(releases: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Pump events of `releases`, and the releases with their event_id (paper IV-C; the paper's own key is kept as paper_event_key).
 
-    Releases of one coin on one exchange are chained while no more than two hours lie between neighbours. A release whose exchange is unknown
-    joins the nearest one of its chain whose exchange is known. The event's id is the hash of its first release; ids that a part of it would
-    have had before the parts met (the first release of every other channel) are its aliases.
+    Releases of one coin on one exchange are chained while no more than two hours lie between neighbours. A release whose exchange is
+    unknown joins the nearest one of its chain whose exchange is known. The event's id is the hash of its first release; ids that a part
+    of it would have had before the parts met (the first release of every other channel) are its aliases.
 
     Args:
         releases: columns of core.pump_releases; event_id may be missing and is replaced.
@@ -29,7 +29,9 @@ def cluster_events(releases: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Returns:
         Frames of core.pump_events and core.pump_releases.
     """
-    rows = releases.unique(["channel_id", "message_id"], keep="first", maintain_order=True).sort("symbol", "released_at", "channel_id", "message_id")
+    rows = releases.unique(["channel_id", "message_id"], keep="first", maintain_order=True).sort(
+        "symbol", "released_at", "channel_id", "message_id"
+    )
     events: list[_Row] = []
     event_ids: list[str] = []
     members: list[_Row] = []
@@ -46,7 +48,9 @@ def cluster_events(releases: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
                 event_ids += [event["event_id"]] * len(evidence)
     clustered = pl.DataFrame(members, schema=rows.schema).with_columns(pl.Series("event_id", event_ids, dtype=pl.String))
     return (
-        tables.conform(pl.DataFrame(events, schema=tables.polars_schema(tables.PUMP_EVENTS)), tables.PUMP_EVENTS).sort("released_at", "event_id"),
+        tables.conform(pl.DataFrame(events, schema=tables.polars_schema(tables.PUMP_EVENTS)), tables.PUMP_EVENTS).sort(
+            "released_at", "event_id"
+        ),
         tables.conform(clustered, tables.PUMP_RELEASES).sort("released_at", "channel_id", "message_id"),
     )
 

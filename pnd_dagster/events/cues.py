@@ -22,27 +22,41 @@ _ENTRY = re.compile(
     re.IGNORECASE,
 )
 _TARGETS = re.compile(
-    r"\b(?:targets?|tgts?|tp|take[\s\-_]?profits?|sell(?:ing)?(?:\stargets?|\szone)?)\s?\d?\s?[:;=\-–@>]*\s?:?\s?(?:0[.,]\d+|\d{2,}\b(?!\s?%)|\d+\.\d+\b(?!\s?%)(?!\s?x))", re.IGNORECASE
+    r"\b(?:targets?|tgts?|tp|take[\s\-_]?profits?|sell(?:ing)?(?:\stargets?|\szone)?)\s?\d?\s?[:;=\-–@>]*\s?:?\s?(?:0[.,]\d+|\d{2,}\b(?!\s?%)|\d+\.\d+\b(?!\s?%)(?!\s?x))",
+    re.IGNORECASE,
 )
 _PRICES = re.compile(r"(?<![\d.])(?:0\.0\d{2,}|\d{2,7}(?:\s?[\-–+|/,]\s?\d{2,7}){2,})")
 _RESULT = re.compile(
     r"\bresults?\b|\bcoin\s(?:was|pumped)\b|\breached\b|\b(?:start|open|opening|launch|before)(?:ing|ed)?\s?(?:price)?\s?[:@]|\b(?:peak|highest?|low)\s?(?:price|gain)?\s?:|\bprofit\s?:|"
     r"\bwe\s(?:did|made|hit|reached|pumped)\b|\bachieved\b|\bhit\b.{0,20}\btarget|\btargets?\s(?:\d\s)?(?:hit|done|achieved|completed|reached)|\b(?:went|gone|up|gains?\sof|profit\sof|pumped)\s(?:to\s|by\s|over\s|up\s)*\+?\d+\s?%|"
-    r"\bcongrat|\bwell\s?done\b|\bdone\s?[✅✔]|last\spumps?\b|\bprevious\b|\bprofits?\sso\sfar|\bin\s(?:just\s)?\d+\s?(?:min|hour|sec|day)|\bentered\sentry\b|\bperiod\s?:|\bsold\b|\bbooked?\b|:\s?\d+\s?%\s?(?:profit|gain)",
+    r"\bcongrat|\bwell\s?done\b|\bdone\s?[✅✔]|last\spumps?\b|\bprevious\b|\bprofits?\sso\sfar|(?:%|\bprofits?|\bgains?|\bdone|\d\s?x)\s(?:\w+\s)?(?:with)?in\s(?:just\s|only\s)?\d+\s?(?:min|hour|sec|day)|\bentered\sentry\b|\bperiod\s?:|\bsold\b|\bbooked?\b|:\s?\d+\s?%\s?(?:profit|gain)",
     re.IGNORECASE,
 )
-_NEWS = re.compile(r"\b(?:listing|listed|airdrop|partnership|mainnet|announces?|report|article|giveaway|whitepaper|roadmap|conference|update\sof|rebrand|contest)\b", re.IGNORECASE)
+_NEWS = re.compile(
+    r"\b(?:listing|listed|airdrop|partnership|mainnet|announces?|report|article|giveaway|whitepaper|roadmap|conference|update\sof|rebrand|contest)\b",
+    re.IGNORECASE,
+)
 _REVEAL = re.compile(
     r"\b(?:coin|token|gem|pick|shit\s?coin)s?\s?(?:name|to\s(?:buy|pump|hold)|of\sthe\s(?:day|week|month)|of\s\w+\smonth|picked|we\s(?:have\s)?(?:picked|chose|selected)[^\n:]{0,30})?\s?(?:to\s(?:pump|buy)\s?(?:today|now)?)?\s?(?:is\b|:|=|-+>|➡|👉)"
     r"|\b(?:today'?s|our|the)\s(?:pump\s)?(?:coin|pick|gem|token)\b|\bpump(?:ed|ing)?\s?(?:coin|name)\b|\bcoin\s?(?:is|:)",
     re.IGNORECASE,
 )
-_HYPE = re.compile(r"\bbuy\s(?:buy|now|fast|it)|\bgo\sgo\b|\bhold\b|\bpump(?:ing)?\b|\bto\sthe\smoon|\bmoon(?:ing)?\b|\bbuy\s(?:and|&|n)\shold|:rocket:|🚀", re.IGNORECASE)
-_CANCEL = re.compile(r"\b(?:cancel\w*|call(?:ed)?\soff|no\spump\s(?:today|tonight|tomorrow)|(?:pump|event|signal)\s(?:is\s|has\sbeen\s)?(?:stopped|suspended))\b|iptal|отмен", re.IGNORECASE)
-_BY = re.compile(rf"(?:postpon\w*|delay\w*|push\w*|mov(?:e|ed|ing)|shift\w*|late|extend\w*|wait|reschedul\w*)\b[^\n.!]{{0,40}}?\b(?:by|for|of|another|to|until|:)?\s?(?:about\s|another\s|the\snext\s)?{_UNIT_OF_DELAY}(?!\s?(?:ago|before|left))", re.IGNORECASE)
+_HYPE = re.compile(
+    r"\bbuy\s(?:buy|now|fast|it)|\bgo\sgo\b|\bhold\b|\bpump(?:ing)?\b|\bto\sthe\smoon|\bmoon(?:ing)?\b|\bbuy\s(?:and|&|n)\shold|:rocket:|🚀",
+    re.IGNORECASE,
+)
+_CANCEL = re.compile(
+    r"\b(?:cancel\w*|call(?:ed)?\soff|no\spump\s(?:today|tonight|tomorrow)|(?:pump|event|signal)\s(?:is\s|has\sbeen\s)?(?:stopped|suspended))\b|iptal|отмен",
+    re.IGNORECASE,
+)
+_BY = re.compile(
+    rf"(?:postpon\w*|delay\w*|push\w*|mov(?:e|ed|ing)|shift\w*|late|extend\w*|wait|reschedul\w*)\b[^\n.!]{{0,40}}?\b(?:by|for|of|another|to|until|:)?\s?(?:about\s|another\s|the\snext\s)?{_UNIT_OF_DELAY}(?!\s?(?:ago|before|left))",
+    re.IGNORECASE,
+)
 _DELAY_FIRST = re.compile(rf"{_UNIT_OF_DELAY}\s(?:delay|late|postpon|extension)", re.IGNORECASE)
 _PUMP_WORD = re.compile(
-    r"\bpump\w*|\bpumpa\b|\bmega\s?(?:call|signal|pump|event)|\bbig\s?(?:call|signal|event)|\b(?:coin|signal|call|gem|hodl|hold|whale)\b[^\n]{0,40}\b(?:will\sbe|shared?|released?|given|posted|announced|coming|event|call|left)", re.IGNORECASE
+    r"\bpump\w*|\bpumpa\b|\bmega\s?(?:call|signal|pump|event)|\bbig\s?(?:call|signal|event)|\b(?:coin|signal|call|gem|hodl|hold|whale)\b[^\n]{0,40}\b(?:will\sbe|shared?|released?|given|posted|announced|coming|event|call|left)",
+    re.IGNORECASE,
 )
 _NUMBERS = {"a": 1.0, "an": 1.0, "one": 1.0, "two": 2.0, "three": 3.0}
 

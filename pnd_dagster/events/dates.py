@@ -1,4 +1,4 @@
-"""Calendar days as written in a message: ISO, day and month in words or digits, weekdays, today and tomorrow. Clock times are in `times`."""
+"""Calendar days as written in a message: ISO, day and month in words or digits, weekdays, today. Clock times are in `times`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def _alternation(words: dict[str, int]) -> str:
 
 _MONTH = rf"(?P<month>{_alternation(_MONTH_OF)})"
 _ISO = re.compile(r"(?<!\d)(?P<year>20\d\d)\s?[-/._]\s?(?P<month>\d{1,2})\s?[-/._]\s?(?P<day>\d{1,2})(?!\d)")
-_NUMERIC = re.compile(r"(?<![\d.,:/+])(?P<a>\d{1,2})\s?(?P<separator>[./\-_])\s?(?P<b>\d{1,2})\s?(?P=separator)\s?(?P<year>20\d\d|\d\d)(?!\d)")
+_NUMERIC = re.compile(
+    r"(?<![\d.,:/+])(?P<a>\d{1,2})\s?(?P<separator>[./\-_])\s?(?P<b>\d{1,2})\s?(?P=separator)\s?(?P<year>20\d\d|\d\d)(?!\d)"
+)
 _DAY_MONTH = re.compile(
     rf"(?<![\d.:])(?P<day>\d{{1,2}})\s?(?:st|nd|rd|th)?[\s,.\-/_]{{0,3}}(?:of|de)?\s?{_MONTH}(?![^\W\d_])\.?(?:[\s,.\-/_']{{1,3}}(?P<year>20\d\d))?",
     re.IGNORECASE,
@@ -59,7 +61,9 @@ _MONTH_DAY = re.compile(
     r"(?:[\s,.\-/_]{1,3}(?P<year>20\d\d))?",
     re.IGNORECASE,
 )
-_SHORT = re.compile(r"(?<![\d.,:/+\-])(?P<a>\d{1,2})\s?[/.\-_]\s?(?P<b>\d{1,2})(?![\d/%:+]|\.\d|\s?[ap]\.?m\b|\s?(?:gmt|utc)\b)", re.IGNORECASE)
+_SHORT = re.compile(
+    r"(?<![\d.,:/+\-])(?P<a>\d{1,2})\s?[/.\-_]\s?(?P<b>\d{1,2})(?![\d/%:+]|\.\d|\s?[ap]\.?m\b|\s?(?:gmt|utc)\b)", re.IGNORECASE
+)
 _ORDINAL = re.compile(r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th)\b(?!\s+(?:time|wave|pump|place|target|coin|group))", re.IGNORECASE)
 _LONG_WEEKDAYS = {word: number for word, number in _WEEKDAY_OF.items() if len(word) > 4 or word in ("cuma", "salı", "sali", "rabu")}
 _WEEKDAY = re.compile(

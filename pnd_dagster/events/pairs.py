@@ -8,12 +8,19 @@ from typing import NamedTuple
 from pnd_dagster.events.cues import strip_emoji
 from pnd_dagster.events.words import MONEY, PLAIN_WORDS, WORD_COINS
 
-QUOTES = frozenset({"BTC", "USDT", "ETH", "BNB", "BUSD", "USDC", "USD", "TUSD", "TRX", "DOGE", "KCS", "HT", "EUR", "RUR", "RUB", "PAX", "WAVES", "LTC"})
+QUOTES = frozenset(
+    {"BTC", "USDT", "ETH", "BNB", "BUSD", "USDC", "USD", "TUSD", "TRX", "DOGE", "KCS", "HT", "EUR", "RUR", "RUB", "PAX", "WAVES", "LTC"}
+)
 _QUOTE = r"(?:BTC|USDT|ETH|BNB|BUSD|USDC|TUSD|USD|TRX|DOGE|KCS|RUR|LTC)"
 _LINK = re.compile(r"TRADE_URL\((?P<venue>[^\s()]+)\s+(?P<base>[A-Za-z0-9]+)(?:/(?P<quote>[A-Za-z0-9]+))?\)")
-_PAIR = re.compile(rf"(?<![A-Za-z0-9/_])[#$]?(?P<base>[A-Za-z0-9]{{1,10}})\s?[/_|\-–]\s?[#$]?(?P<quote>{_QUOTE})(?![A-Za-z0-9/])", re.IGNORECASE)
+_PAIR = re.compile(
+    rf"(?<![A-Za-z0-9/_])[#$]?(?P<base>[A-Za-z0-9]{{1,10}})\s?[/_|\-–]\s?[#$]?(?P<quote>{_QUOTE})(?![A-Za-z0-9/])", re.IGNORECASE
+)
 _GLUED = re.compile(r"(?<![A-Za-z0-9/_])[#$]?(?P<base>[A-Z0-9]{2,8})(?P<quote>BTC|USDT|BUSD)(?![A-Za-z0-9/])")
-_LABELLED = re.compile(rf"\b(?:pair(?:ing|ed)?s?|market|base|in|with|trading)\b\W{{0,4}}(?:\w+\W{{1,3}})?(?P<quote>{_QUOTE})\b|\b(?P<quote2>{_QUOTE})\s?(?:pair|market)", re.IGNORECASE)
+_LABELLED = re.compile(
+    rf"\b(?:pair(?:ing|ed)?s?|market|base|in|with|trading)\b\W{{0,4}}(?:\w+\W{{1,3}})?(?P<quote>{_QUOTE})\b|\b(?P<quote2>{_QUOTE})\s?(?:pair|market)",
+    re.IGNORECASE,
+)
 
 
 # Words and letters torn apart in a short post: 'KAL M/ USDT', 'NBOT / U S DT'.
@@ -58,8 +65,7 @@ def find_pairs(text: str) -> list[Pair]:
 def read_quote(text: str, symbol: str | None = None) -> str | None:
     """The quote currency `text` (normalised) names: that of a pair of `symbol`, else of a wording such as 'pairing: BTC'."""
     for pair in find_pairs(text[:3000]):
-        if symbol is None or pair.base == symbol:
-            if pair.quote:
-                return pair.quote
+        if pair.quote and (symbol is None or pair.base == symbol):
+            return pair.quote
     match = _LABELLED.search(text[:3000])
     return (match["quote"] or match["quote2"]).upper() if match else None

@@ -1,7 +1,7 @@
 """Whether a message releases a coin: its label, its wording and what the channel was waiting for, weighed together.
 
-The label alone does not tell: bare tickers look like noise, and ordinary trading signals look like releases. Weights are points on a logistic
-scale, set by reading detections of half of the channels.
+The label alone does not tell: bare tickers look like noise, and ordinary trading signals look like releases. Weights are points on
+a logistic scale, set by reading detections of half of the channels.
 """
 
 from __future__ import annotations
@@ -38,8 +38,14 @@ class Alertness(IntEnum):
 class Expectation(NamedTuple):
     """What a channel's last messages let one expect.
 
-    `due_ats`: start times of open announcements and countdowns; `countdown_at`: the last countdown that named none; `spoken_symbols`: coins
-    that announcements and countdowns already named, which are no secret to reveal. `served_symbol` is the coin of the last release, at `served_at`.
+    Attributes:
+        next_post_at: when a message last said that the next one names the coin.
+        countdown_at: the last countdown that named no time.
+        due_ats: start times of open announcements and countdowns.
+        spoken_symbols: coins that announcements and countdowns already named, and so are no secret to reveal.
+        served_symbol: the coin of the last release, at `served_at`.
+        served_at: when it came.
+        last_pump_talk_at: the last announcement, countdown or delay.
     """
 
     next_post_at: datetime | None = None
@@ -91,7 +97,7 @@ def judge_release(message: Message, expected: Expectation, known_symbols: frozen
         points -= 0.5
     if reading.symbol in expected.spoken_symbols:
         points -= 2.0
-    points += _symbol_points(reading)
+    points += max(0.0, _symbol_points(reading)) if is_repeat else _symbol_points(reading)
     points += 1.0 * cues.is_reveal_wording(text) + 0.5 * cues.is_hype_wording(text)
     points -= (0.0, 0.5, 2.0, 3.5, 4.5)[cues.count_signal_marks(text)] * (0.6 if alert is Alertness.STRONG else 1.0)
     if message.label == _RESULTS_LABEL or cues.is_result_wording(text):
@@ -122,5 +128,15 @@ def _is_waiting(expected: Expectation, now: datetime) -> bool:
 def _symbol_points(reading: SymbolReading) -> float:
     if reading.evidence == ("capitals",):
         return -3.0
-    points = 2.5 if "link" in reading.evidence else 1.0 if reading.points >= 6 else 0.5 if reading.points >= 4 else 0.0 if reading.points >= 2.5 else -1.5
+    points = (
+        2.5
+        if "link" in reading.evidence
+        else 1.0
+        if reading.points >= 6
+        else 0.5
+        if reading.points >= 4
+        else 0.0
+        if reading.points >= 2.5
+        else -1.5
+    )
     return points - (1.0 if reading.confidence < 0.5 else 0.0)

@@ -25,10 +25,16 @@ _REVEAL = re.compile(
 )
 _BRACKETED = re.compile(r"\b[A-Za-z][\w.\- ]{1,25}\s?\(\s?[#$]?([A-Z0-9]{2,10})\s?\)")
 _NAME_AFTER = re.compile(r"\b([A-Z0-9]{2,10})\s?\(\s?[A-Za-z][A-Za-z .\-]{2,25}\)")
-_BUY = re.compile(rf"\b(?:buy|buying|pump|pumping|hold)\s+(?:some\s|the\s|and\shold\s|coin\s|on\s|now\s|only\s)*[^\w\n]{{0,6}}({_SYMBOL})\b", re.IGNORECASE)
+_BUY = re.compile(
+    rf"\b(?:buy|buying|pump|pumping|hold)\s+(?:some\s|the\s|and\shold\s|coin\s|on\s|now\s|only\s)*[^\w\n]{{0,6}}({_SYMBOL})\b",
+    re.IGNORECASE,
+)
 _CAPITALS = re.compile(r"(?<![\w@/.])([A-Z][A-Z0-9]{1,9}|\d{1,3}[A-Z]{2,8})(?![\w/])")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_PLACEHOLDERS = re.compile(r"@USER\b|UNKNOWN_\w+|(?:TRADE|EXCHANGE)_URL\([^)\n]*\)|CONTRACT_ADDRESS|\b\w+_(?:CEX|DEX)\b|_(?:CEX|DEX)\b|https?://\S+|t\.me/\S+")
+_PLACEHOLDERS = re.compile(
+    r"@USER\b|UNKNOWN_\w+|(?:TRADE|EXCHANGE)_URL\([^)\n]*\)|CONTRACT_ADDRESS|\b\w+_(?:CEX|DEX)\b|_(?:CEX|DEX)\b|https?://\S+|t\.me/\S+"
+)
+
 
 class SymbolReading(NamedTuple):
     """The coin a text names: upper-case symbol, confidence (0-1), summed evidence in points, and the kinds of evidence found."""
@@ -41,7 +47,7 @@ class SymbolReading(NamedTuple):
 
 @cache
 def load_known_symbols() -> frozenset[str]:
-    """Symbols listed on centralised exchanges at some time: a bonus for a reading, never a filter (delisted and renamed coins are missing)."""
+    """Symbols that exchanges listed at some time: a bonus for a reading, never a filter (delisted and renamed coins are missing)."""
     text = resources.files("pnd_dagster.events").joinpath("known_symbols.txt").read_text(encoding="ascii")
     return frozenset(text.split())
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
 from pnd_dagster.events.dates import DateMention, find_dates
@@ -16,17 +16,30 @@ from pnd_dagster.events.zones import Zone, find_zones, parse_zone, to_utc
 LONGEST_LEAD = timedelta(days=31)
 LONGEST_LAG = timedelta(hours=12)
 _READ_CHARACTERS = 4000  # announcements say when at the top; the cap keeps hostile texts cheap
-_UNIT = r"(?P<unit>hours?|hrs?|h|minutes?|minuts?|mins?|min|dakika|saat|минут\w*|час\w*)\b"
-_NUMBER = r"(?P<n>\d{1,3}|one|two|three|four|five|ten|fifteen|twenty|thirty|an?|half\san)"
-_REST = r"(?:\s?(?:and|,)?\s?(?P<more>\d{1,2})\s?(?:minutes?|mins?|m)\b)?"
+_UNIT = r"(?:hours?|hrs?|h|minutes?|minuts?|mins?|min|dakika|saat|минут\w*|час\w*)\b"
+_NUMBER = r"(?:\d{1,3}|one|two|three|four|five|ten|fifteen|twenty|thirty|an?|half\san)"
+_REST = r"(?:\s?(?:and|,)?\s?(?P<{0}>\d{{1,2}})\s?(?:minutes?|mins?|m)\b)?"
+_VAGUE = r"(?:about|approximately|around|less\sthan|just|only|exactly|the\snext|next)"
+_LEFT = r"(?:left|remaining|remain|to\sgo|until|till|kaldı|kaldi|осталось|to\s(?:the\s)?(?:\w+\s)?(?:pump|coin|signal|event))"
 _AHEAD = re.compile(
-    rf"(?:\b(?:in|after|within|next)\s(?:(?:about|approximately|around|less\sthan|just|only|exactly|the\snext|next)\s)?{_NUMBER}\s?{_UNIT}{_REST}(?!\s(?:chart|candle|time|frame|tf\b))"
-    rf"|(?<![\d.,:+])(?P<n2>\d{{1,3}}|one|two|three|four|five|ten|fifteen|twenty|thirty|an?|half\san)\s?(?:more\s)?{_UNIT.replace('unit', 'unit2')}"
-    rf"{_REST.replace('more', 'more2')}\s?(?:more\s)?(?:are\s|is\s)?(?:left|remaining|remain|to\sgo|until|till|kaldı|осталось|to\s(?:the\s)?(?:\w+\s)?(?:pump|coin|signal|event))"
-    rf"|(?:remaining|left|kalan\ssüre)(?:\stime)?\s?[:=]?\s*(?P<n3>\d{{1,3}})\s?{_UNIT.replace('unit', 'unit3')})",
+    rf"\b(?:in|after|within|next)\s(?:{_VAGUE}\s)?(?P<n>{_NUMBER})\s?(?P<unit>{_UNIT}){_REST.format('more')}(?!\s(?:chart|candle|time|frame|tf\b))"
+    rf"|(?<![\d.,:+])(?<!\w)(?P<n2>{_NUMBER})\s?(?:more\s)?(?P<unit2>{_UNIT}){_REST.format('more2')}\s?(?:more\s)?(?:are\s|is\s)?{_LEFT}"
+    rf"|(?:remaining|left|kalan\ssüre)(?:\stime)?\s?[:=]?\s*(?P<n3>\d{{1,3}})\s?(?P<unit3>{_UNIT})",
     re.IGNORECASE,
 )
-_NUMBER_WORDS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30}
+_NUMBER_WORDS = {
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "ten": 10,
+    "fifteen": 15,
+    "twenty": 20,
+    "thirty": 30,
+}
 _AM_PM = r"(?P<ap>[ap])\.?\s?m\b\.?"
 _CLOCK = re.compile(
     rf"(?<![\d.,:/$#_+])(?P<hour>\d{{1,2}})\s?(?P<separator>[:;.]|:\s(?=[03]0\b)|h(?=\d\d))(?P<minute>[0-5]\d)(?::[0-5]\d)?(?!\d|\s?%|[.,]\d|/\d|\s?[kx]\b)(?:\s*{_AM_PM})?",
@@ -84,7 +97,7 @@ def read_times(text: str, anchor: datetime, zone_text: str | None = None) -> lis
         zone_text: zone to assume where none is written, such as the one the channel wrote last; UTC if None.
     """
     text = text[:_READ_CHARACTERS]
-    anchor = anchor.astimezone(timezone.utc)
+    anchor = anchor.astimezone(UTC)
     if not any(character.isdigit() for character in text) and not _WORD_TIME.search(text) and not _AHEAD.search(text):
         return []
     relative = read_remaining(text, anchor)
@@ -112,7 +125,7 @@ def read_remaining(text: str, anchor: datetime) -> TimeReading | None:
     delta = timedelta(hours=amount) if is_hours else timedelta(minutes=amount)
     if is_hours:
         delta += timedelta(minutes=int(match["more"] or match["more2"] or 0))
-    at = anchor.astimezone(timezone.utc) + delta
+    at = anchor.astimezone(UTC) + delta
     # Countdown posts come within a minute of the mark they name.
     at = (at + timedelta(seconds=30)).replace(second=0, microsecond=0)
     return TimeReading(at, None, match.group().strip(), False) if delta <= timedelta(days=4) else None
@@ -127,8 +140,13 @@ def _find_clocks(text: str) -> list[_Clock]:
     for match, hour, minute in _clock_matches(text):
         if any(match.start() < clock.end and match.end() > clock.start for clock in found):
             continue
-        after = next((z for z in zones if z.start >= match.end() - 1 and re.fullmatch(r"[\s(\[,|\-–_]{0,4}", text[match.end() : z.start])), None)
-        before = next((z for z in reversed(zones) if z.end <= match.start() and re.fullmatch(r"[\s)\],:/|=\-–]{0,6}", text[z.end : match.start()])), None)
+        after = next(
+            (z for z in zones if z.start >= match.end() - 1 and re.fullmatch(r"[\s(\[,|\-–_]{0,4}", text[match.end() : z.start])), None
+        )
+        before = next(
+            (z for z in reversed(zones) if z.end <= match.start() and re.fullmatch(r"[\s)\],:/|=\-–]{0,6}", text[z.end : match.start()])),
+            None,
+        )
         mention = after or before
         zone = mention.zone if mention else None
         # '7 pm GMT London': the place says whose clock it is.
@@ -139,7 +157,7 @@ def _find_clocks(text: str) -> list[_Clock]:
         found.append(_Clock(match.start(), after.end if after else match.end(), hour, minute, zone or common))
     found.sort()
     # '17:00 - 18:00' is one window; its beginning counts.
-    return [c for i, c in enumerate(found) if i == 0 or not re.fullmatch(r"\s?(?:-|–|to)\s?", text[found[i - 1].end : c.start])]
+    return [c for i, c in enumerate(found) if i == 0 or not re.fullmatch(r"\s?[-–]\s?", text[found[i - 1].end : c.start])]
 
 
 def _clock_matches(text: str) -> list[tuple[re.Match[str], int, int]]:
@@ -185,7 +203,7 @@ def _hour(hour: int, half: str | None) -> int | None:
 def _place(text: str, clock: _Clock, dates: list[DateMention], anchor: datetime, default: Zone | None) -> list[_Candidate]:
     """The instants of one clock time: on its own date, or the next time it comes round."""
     zone = clock.zone or default
-    main = zone.main if zone else timezone.utc
+    main = zone.main if zone else UTC
     other = zone.other if zone else None
     mention = _date_for(text, clock, dates)
     words = re.sub(r"\s+", " ", text[clock.start : clock.end]).strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -134,4 +134,4 @@ def _zone_of(match: re.Match[str]) -> Zone | None:
 
 def to_utc(local: datetime, zone: tzinfo) -> datetime:
     """`local` (naive) in `zone` as an instant in UTC."""
-    return local.replace(tzinfo=zone).astimezone(timezone.utc)
+    return local.replace(tzinfo=zone).astimezone(UTC)

@@ -25,7 +25,7 @@ _PATTERNS: dict[str, str] = {
     "remaining_first": rf"\b(?:in|left|only|less than|remaining|within)\b:? (?:just |only |about |exactly )?{_AMOUNT} {_UNIT}",
     "amount_of_time": rf"\b{_AMOUNT} {_UNIT}",
     "next_post": r"\bnext (?:post|message|msg)\b|\bcoin name (?:will|next|in)\b|\b(?:get|be) ready\b|\bstay (?:tuned|ready|online)\b",
-    "clock": r"\d[:.]\d\d\b|\b\d{1,2} ?(?:am|pm)\b",
+    "clock": r"\b\d{1,2}:\d\d\b|\b\d{1,2}(?:\.\d\d)? ?(?:am|pm|gmt|utc)\b",
     "day_number": r"\b\d{1,2}(?:st|nd|rd|th)\b|\b\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b",
     "coin_is": r"\b(?:coin|token|pick|signal|target|pump)(?: name| \w+)?\s*(?:is|:|=|-)",
     "percent": r"\d ?%|% ?\d",
@@ -36,6 +36,7 @@ _PATTERNS: dict[str, str] = {
     "scheduled": r"\b(?:date|time|when|day)\s*(?:[:=-]|is)",
     "exchange_named": r"\bexchange\s*(?:[:=-]|is|will)",
     "our_last": r"\b(?:our|the) (?:last|previous|latest) ",
+    "dollars": r"\$ ?\d|\d ?\$",
     "decimal": r"\b0\.\d{4,}",
 }
 _COMPILED = {name: re.compile(pattern) for name, pattern in _PATTERNS.items()}

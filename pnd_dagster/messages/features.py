@@ -17,6 +17,7 @@ from pnd_dagster.messages.cues import cues
 BUCKETS = 1 << 18
 FEATURES_VERSION = 1
 BLOCKS = ("characters", "words", "cues")
+COLUMNS = BUCKETS * len(BLOCKS)
 
 _CHARACTER_SIZES = (2, 3, 4, 5)
 _WORD_SIZES = (1, 2, 3)
@@ -30,27 +31,42 @@ _IS_WORD = np.array([chr(byte).isalnum() or chr(byte) in "_@$#%'" or byte >= 0x8
 _SEPARATOR = 0
 
 
-class Block(NamedTuple):
-    """Features of one kind: rows and buckets of the present features, sorted by both, each pair once."""
+class Features(NamedTuple):
+    """Present features: row of the text and column (block times `BUCKETS` plus bucket), sorted by both, each pair once."""
 
     rows: NDArray[np.int64]
-    buckets: NDArray[np.int64]
+    columns: NDArray[np.int64]
 
 
-def hash_features(texts: Sequence[str]) -> list[Block]:
-    """The features of normalised `texts`, one block for each of `BLOCKS`."""
+def hash_features(texts: Sequence[str]) -> Features:
+    """The features of normalised `texts`."""
     if not texts:
-        return [Block(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in BLOCKS]
+        return Features(np.zeros(0, np.int64), np.zeros(0, np.int64))
     folded = [_folded(text) for text in texts]
     encoded = [f" {text} ".encode("utf-8", "replace").replace(b"\0", b" ") for text in folded]
     data = np.frombuffer(b"\0".join(encoded) + b"\0", dtype=np.uint8)
     row_of_byte = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in encoded])
-    characters = _character_ngrams(data, row_of_byte)
-    words = _word_ngrams(data, row_of_byte)
     found = [cues(text) for text in texts]
     cue_rows = np.repeat(np.arange(len(texts)), [len(names) for names in found])
     cue_hashes = np.array([crc32(name.encode()) for names in found for name in names], dtype=np.uint64)
-    return [_block(*characters, salt=1), _block(*words, salt=2), _block(cue_rows, cue_hashes, salt=3)]
+    blocks = [_character_ngrams(data, row_of_byte), _word_ngrams(data, row_of_byte), (cue_rows, cue_hashes)]
+    # np.unique goes through a hash table for integers, which is ten times slower than sorting here.
+    keys = np.sort(np.concatenate([rows * COLUMNS + _columns(hashes, block) for block, (rows, hashes) in enumerate(blocks)]))
+    keys = keys[np.diff(keys, prepend=-1) != 0]
+    return Features(keys // COLUMNS, keys % COLUMNS)
+
+
+def scaled(features: Features, importance: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Values of `features`: the importance of each column, scaled to unit length within each text and block.
+
+    Args:
+        features: of `count` texts.
+        importance: one value per column, 0 for columns that do not count.
+    """
+    values = importance[features.columns]
+    part = features.rows * len(BLOCKS) + features.columns // BUCKETS
+    norms = np.sqrt(np.bincount(part, values.astype(np.float64) ** 2, minlength=count * len(BLOCKS)))
+    return (values / np.maximum(norms, 1e-9)[part]).astype(np.float32)
 
 
 def _salt(number: int) -> np.uint64:
@@ -106,11 +122,7 @@ def _word_ngrams(data: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDAr
     return np.concatenate(all_rows), np.concatenate(all_hashes)
 
 
-def _block(rows: NDArray[np.int64], hashes: NDArray[np.uint64], *, salt: int) -> Block:
-    mixed = (hashes ^ _salt(salt)) * _MIX
+def _columns(hashes: NDArray[np.uint64], block: int) -> NDArray[np.int64]:
+    mixed = (hashes ^ _salt(block + 1)) * _MIX
     mixed = (mixed ^ (mixed >> _U64(29))) * _U64(0xBF58476D1CE4E5B9)
-    buckets = (mixed >> _U64(46)).astype(np.int64)  # the top 18 bits
-    # np.unique goes through a hash table for integers, which is ten times slower than sorting here.
-    keys = np.sort(rows * BUCKETS + buckets)
-    keys = keys[np.diff(keys, prepend=-1) != 0]
-    return Block(keys // BUCKETS, keys % BUCKETS)
+    return (mixed >> _U64(64 - BUCKETS.bit_length() + 1)).astype(np.int64) + block * BUCKETS

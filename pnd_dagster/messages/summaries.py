@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import polars as pl
 import sqlalchemy as sa
@@ -65,7 +65,7 @@ def label_distribution(per_month: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _day(at: sa.ColumnElement[datetime]) -> sa.Cast[object]:
+def _day(at: sa.ColumnElement[datetime]) -> sa.ColumnElement[date]:
     return sa.cast(sa.func.timezone("UTC", at), sa.Date)
 
 

@@ -12,7 +12,9 @@ from pnd_dagster.storage.schema import table_drift
 from pnd_dagster.tables import HEARTBEATS
 
 
-def schema_check(asset: dg.AssetKey, table: sa.Table, partitions_def: dg.PartitionsDefinition[str] | None = None) -> dg.AssetChecksDefinition:
+def schema_check(
+    asset: dg.AssetKey, table: sa.Table, partitions_def: dg.PartitionsDefinition[str] | None = None
+) -> dg.AssetChecksDefinition:
     """A blocking check that the stored table has the declared columns, types, keys and comments."""
 
     @dg.asset_check(
@@ -94,17 +96,18 @@ def _validate(engine: sa.Engine, table: sa.Table, expectations: list[dict[str, A
     outcome = batch.get_batch().validate(suite)
     return [
         {
-            "expectation": _describe({"type": result.expectation_config.type, **_arguments(result.expectation_config.kwargs)}),
+            "expectation": _describe(_expectation(result.expectation_config)),
             "passed": bool(result.success),
             "unexpected": str(result.result.get("unexpected_count", result.exception_info.get("exception_message") or "")),
             "examples": str(result.result.get("partial_unexpected_list", ""))[:200],
         }
-        for result in outcome.results
+        for result in outcome.results  # not in the order of the suite
     ]
 
 
-def _arguments(kwargs: Any) -> dict[str, Any]:
-    return {name: value for name, value in dict(kwargs).items() if name != "batch_id"}
+def _expectation(configuration: Any) -> dict[str, Any]:
+    arguments = {name: value for name, value in configuration.kwargs.items() if name != "batch_id"}
+    return {"type": configuration.type, **arguments}
 
 
 def heartbeat_check(asset: dg.AssetKey, service: str, *, max_silence: timedelta) -> dg.AssetChecksDefinition:

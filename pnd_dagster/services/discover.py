@@ -55,7 +55,7 @@ def discover_channels(
     written = NOTHING_WRITTEN
     found: list[pl.DataFrame] = []
     if settings.tgstat_token is not None:
-        client = TgstatClient(settings.tgstat_token.get_secret_value(), settings.tgstat_url)
+        client = TgstatClient(settings.tgstat_token, url=settings.tgstat_url)
         search = search_channels(client, keyword_queries(settings.tgstat_countries), discovered_at=now)
         on_progress(f"TGStat: {search.channels.height} channels in {search.request_count} requests; {search.stopped_by or 'complete'}")
         found.append(search.channels)
@@ -73,7 +73,8 @@ def discover_channels(
         max_depth=max_depth,
         discovered_at=now,
     )
-    on_progress(f"links and forwards: {rolled.channels.height} channels from {len(rolled.followed_channel_ids)} followed")
+    followed = len(rolled.followed_channel_ids)
+    on_progress(f"links and forwards: {rolled.channels.height} channels from {followed} followed, {rolled.skipped_count} left out")
     upsert(engine, DEAD_LETTERS, rolled.dead_letters)
     found.append(rolled.channels)
     for channels in found:

@@ -107,6 +107,10 @@ def read_frame(engine: sa.Engine, statement: sa.Select[Any]) -> pl.DataFrame:
             cursor.execute("SET timezone = 'UTC'")
             cursor.execute(compiled)
             frame = cast(pl.DataFrame, pl.from_arrow(cursor.fetch_arrow_table()))
+            # jsonb arrives as an extension type over its text.
+            frame = frame.with_columns(
+                frame[name].ext.storage() for name, dtype in frame.schema.items() if isinstance(dtype, pl.BaseExtension)
+            )
     except adbc.Error as error:
         raise DatabaseError(f"cannot read from {engine.url.render_as_string()}: {str(error).splitlines()[0]}") from error
     return frame.cast({name: dtype for name, dtype in _selected_schema(statement).items() if name in frame.columns})

@@ -160,8 +160,8 @@ class PostgresChannelStore:
         # What a human decided of the link holds for the channel behind it, unless the channel itself was decided on.
         inherit = (
             sa.update(table)
-            .where(table.c.channel_id == channel.channel_id, table.c.status == "candidate", is_link_row)
-            .values({name: link_row.c[name] for name in _INHERITED})
+            .where(table.c.channel_id == channel.channel_id, table.c.status == "candidate", sa.select(link_row).where(is_link_row).exists())
+            .values({name: sa.select(link_row.c[name]).where(is_link_row).scalar_subquery() for name in _INHERITED})
         )
         self._execute(upsert, inherit, sa.delete(table).where(table.c.channel_id == reference.channel_id))
 

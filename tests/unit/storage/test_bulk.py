@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pnd_dagster.errors import DatabaseError, SchemaError
 from pnd_dagster.storage import Written, read_frame, replace_window, upsert
-from pnd_dagster.tables import MESSAGE_LABELS, PUMP_EVENTS, SCHEDULED_PUMPS, TELEGRAM_CHANNELS, TELEGRAM_MESSAGES
+from pnd_dagster.tables import HEARTBEATS, MESSAGE_LABELS, PUMP_EVENTS, SCHEDULED_PUMPS, TELEGRAM_CHANNELS, TELEGRAM_MESSAGES
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -114,6 +115,12 @@ def test_any_text_and_any_array_come_back_as_they_went_in(
     upsert(engine, SCHEDULED_PUMPS, pl.DataFrame([pump], schema_overrides=schema))
     arrays = read_frame(engine, sa.select(SCHEDULED_PUMPS.c.announcement_ids, SCHEDULED_PUMPS.c.channel_ids)).row(0)
     assert arrays == (names, numbers)
+
+
+def test_json_comes_back_as_json_text(engine: sa.Engine) -> None:
+    beat = {"name": "listen", "beat_at": NOON, "is_healthy": True, "details": '{"a": [1, "ü"]}'}
+    upsert(engine, HEARTBEATS, pl.DataFrame([beat]))
+    assert json.loads(read_frame(engine, sa.select(HEARTBEATS.c.details)).item()) == {"a": [1, "ü"]}
 
 
 def test_an_empty_result_has_the_declared_types(engine: sa.Engine) -> None:
