@@ -73,6 +73,11 @@ class Settings(BaseSettings):
         return value.expanduser().absolute()
 
     @property
+    def telegram_history_session_file(self) -> Path:
+        """Session of history runs: they go on while the listener uses the other one."""
+        return self.telegram_session_file.with_suffix(".history.session")
+
+    @property
     def media_dir(self) -> Path:
         """Folder of downloaded photos."""
         return self.home / "media"

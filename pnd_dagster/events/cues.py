@@ -29,7 +29,7 @@ _PRICES = re.compile(r"(?<![\d.])(?:0\.0\d{2,}|\d{2,7}(?:\s?[\-–+|/,]\s?\d{2,7
 _RESULT = re.compile(
     r"\bresults?\b|\bcoin\s(?:was|pumped)\b|\breached\b|\b(?:start|open|opening|launch|before)(?:ing|ed)?\s?(?:price)?\s?[:@]|\b(?:peak|highest?|low)\s?(?:price|gain)?\s?:|\bprofit\s?:|"
     r"\bwe\s(?:did|made|hit|reached|pumped)\b|\bachieved\b|\bhit\b.{0,20}\btarget|\btargets?\s(?:\d\s)?(?:hit|done|achieved|completed|reached)|\b(?:went|gone|up|gains?\sof|profit\sof|pumped)\s(?:to\s|by\s|over\s|up\s)*\+?\d+\s?%|"
-    r"\bcongrat|\bwell\s?done\b|\bdone\s?[✅✔]|last\spumps?\b|\bprevious\b|\bprofits?\sso\sfar|(?:%|\bprofits?|\bgains?|\bdone|\d\s?x)\s(?:\w+\s)?(?:with)?in\s(?:just\s|only\s)?\d+\s?(?:min|hour|sec|day)|\bentered\sentry\b|\bperiod\s?:|\bsold\b|\bbooked?\b|:\s?\d+\s?%\s?(?:profit|gain)",
+    r"\bcongrat|\bwell\s?done\b|\bdone\s?[✅✔]|last\spumps?\b|\bprevious\b|\bprofits?\sso\sfar|(?:%|\bprofits?|\bgains?|\bdone|\d\s?x)\s(?:\w+\s)?(?:with)?in\s(?:just\s|only\s)?\d+\s?(?:min|hour|sec|day)|\bentered\sentry\b|\bperiod\s?:|\bsold\b|#\w{2,10}\s\d{2,}\b|\b\w{2,10}\s?\.{2,}\s?\+?\d{2,4}\s?%|\bbooked?\b|:\s?\d+\s?%\s?(?:profit|gain)",
     re.IGNORECASE,
 )
 _NEWS = re.compile(
@@ -45,6 +45,7 @@ _HYPE = re.compile(
     r"\bbuy\s(?:buy|now|fast|it)|\bgo\sgo\b|\bhold\b|\bpump(?:ing)?\b|\bto\sthe\smoon|\bmoon(?:ing)?\b|\bbuy\s(?:and|&|n)\shold|:rocket:|🚀",
     re.IGNORECASE,
 )
+_ADVERT = re.compile(r"\bvip\b|\bmembership|\bpremium\b|\bcontact\b|\bsubscri|\bjoin\b|\bper\smonth|\bdiscount|\boffer\b", re.IGNORECASE)
 _CANCEL = re.compile(
     r"\b(?:cancel\w*|call(?:ed)?\soff|no\spump\s(?:today|tonight|tomorrow)|(?:pump|event|signal)\s(?:is\s|has\sbeen\s)?(?:stopped|suspended))\b|iptal|отмен",
     re.IGNORECASE,
@@ -85,6 +86,11 @@ def is_result_wording(text: str) -> bool:
 def is_news_wording(text: str) -> bool:
     """Whether a message reports news of a project."""
     return bool(_NEWS.search(text[:3000]))
+
+
+def is_advert_wording(text: str) -> bool:
+    """Whether a message sells membership."""
+    return bool(_ADVERT.search(text[:3000]))
 
 
 def is_reveal_wording(text: str) -> bool:

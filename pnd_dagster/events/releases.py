@@ -23,7 +23,7 @@ REPEAT_WITHIN = timedelta(hours=2)
 RESULTS_WITHIN = timedelta(minutes=75)
 THRESHOLD = 1.0
 
-_LABEL_POINTS = (-2.0, -1.5, 0.0, -1.5, -2.5, -0.5)
+_LABEL_POINTS = (-3.0, -2.5, 2.0, -1.5, -3.5, -0.5)
 _RELEASE_LABEL, _RESULTS_LABEL = 2, 3
 
 
@@ -89,7 +89,8 @@ def judge_release(message: Message, expected: Expectation, known_symbols: frozen
     text = message.text
     is_recent = expected.served_at is not None and message.date - expected.served_at <= REPEAT_WITHIN
     is_repeat = is_recent and reading.symbol == expected.served_symbol
-    points = 2.0 * message.confidence if message.label == _RELEASE_LABEL else _LABEL_POINTS[message.label]
+    is_reveal, is_hype = cues.is_reveal_wording(text), cues.is_hype_wording(text)
+    points = _LABEL_POINTS[message.label] * message.confidence
     points += {Alertness.STRONG: 2.5, Alertness.WEAK: 1.0, Alertness.NONE: -2.0}[alert]
     if is_repeat:
         points += 1.5 if message.label == _RELEASE_LABEL else -1.0
@@ -98,8 +99,10 @@ def judge_release(message: Message, expected: Expectation, known_symbols: frozen
     if reading.symbol in expected.spoken_symbols:
         points -= 2.0
     points += max(0.0, _symbol_points(reading)) if is_repeat else _symbol_points(reading)
-    points += 1.0 * cues.is_reveal_wording(text) + 0.5 * cues.is_hype_wording(text)
-    points -= (0.0, 0.5, 2.0, 3.5, 4.5)[cues.count_signal_marks(text)] * (0.6 if alert is Alertness.STRONG else 1.0)
+    points += 1.0 * is_reveal + 0.5 * is_hype
+    if "link" in reading.evidence and (alert > Alertness.NONE or is_reveal or is_recent):
+        points += 1.5
+    points -= (0.0, 0.5, 2.0, 3.5, 4.5)[cues.count_signal_marks(text)] * (0.8 if alert is Alertness.STRONG else 1.0)
     if message.label == _RESULTS_LABEL or cues.is_result_wording(text):
         # Where the coin was shown as an image, the results are the first to name it in words.
         is_first_word = (
@@ -111,6 +114,7 @@ def judge_release(message: Message, expected: Expectation, known_symbols: frozen
         )
         points += 4.5 if is_first_word else -1.5
         points -= 1.0 * (message.label != _RELEASE_LABEL and not is_first_word)
+    points -= 1.0 * (message.label != _RELEASE_LABEL and cues.is_advert_wording(text))
     points -= 0.5 * cues.is_news_wording(text) + 0.5 * (len(text) > 600)
     if not expected.last_pump_talk_at or message.date - expected.last_pump_talk_at > timedelta(days=14):
         points -= 1.0
@@ -128,15 +132,5 @@ def _is_waiting(expected: Expectation, now: datetime) -> bool:
 def _symbol_points(reading: SymbolReading) -> float:
     if reading.evidence == ("capitals",):
         return -3.0
-    points = (
-        2.5
-        if "link" in reading.evidence
-        else 1.0
-        if reading.points >= 6
-        else 0.5
-        if reading.points >= 4
-        else 0.0
-        if reading.points >= 2.5
-        else -1.5
-    )
-    return points - (1.0 if reading.confidence < 0.5 else 0.0)
+    points = next(value for least, value in ((6.0, 1.0), (4.0, 0.5), (2.5, 0.0), (0.0, -1.5)) if reading.points >= least)
+    return points - (2.0 if reading.confidence < 0.45 else 1.0 if reading.confidence < 0.5 else 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -43,29 +43,35 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild_events(
-    engine: sa.Engine, classifier: Classifier, *, on_progress: Callable[[int, int], None] = lambda done, all_: None
+    engine: sa.Engine,
+    classifier: Classifier,
+    *,
+    channel_ids: Collection[int] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Rebuilt:
     """Replays every channel with new labels since its last build, then groups and clusters across all channels.
 
     Args:
         engine: the platform's database.
         classifier: whose labels count.
+        channel_ids: look for new labels in these channels only; in all if None.
         on_progress: called with channels done and channels to do.
     """
     with engine.connect() as lock:
         lock.execute(sa.select(sa.func.pg_advisory_lock(BUILD_LOCK)))
         try:
-            return _rebuild(engine, classifier, on_progress)
+            return _rebuild(engine, affected_channels(engine, classifier, channel_ids), classifier, on_progress)
         finally:
             lock.execute(sa.select(sa.func.pg_advisory_unlock(BUILD_LOCK)))
 
 
-def affected_channels(engine: sa.Engine, classifier: Classifier) -> pl.DataFrame:
+def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Collection[int] | None = None) -> pl.DataFrame:
     """Channels whose labels changed since their last build, or that have an overdue announcement: rows of core.channel_builds."""
     label = MESSAGE_LABELS.c
     labels = (
         sa.select(label.channel_id, sa.func.max(label.labelled_at).label("labels_through_at"), sa.func.count().label("label_count"))
         .where(label.labeller == classifier.name, label.labeller_version == classifier.version)
+        .where(sa.true() if channel_ids is None else label.channel_id.in_(channel_ids))
         .group_by(label.channel_id)
         .subquery()
     )
@@ -121,8 +127,7 @@ def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: li
     return read_frame(engine, statement)
 
 
-def _rebuild(engine: sa.Engine, classifier: Classifier, on_progress: Callable[[int, int], None]) -> Rebuilt:
-    affected = affected_channels(engine, classifier)
+def _rebuild(engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, on_progress: Callable[[int, int], None]) -> Rebuilt:
     now = datetime.now(UTC)
     announced = released = NOTHING_WRITTEN
     for start in range(0, affected.height, CHANNELS_PER_STEP):

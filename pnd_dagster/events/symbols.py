@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pnd_dagster.events.cues import strip_emoji
 from pnd_dagster.events.pairs import QUOTES, find_pairs
-from pnd_dagster.events.words import MONEY, PLAIN_WORDS, WORD_COINS
+from pnd_dagster.events.words import LISTED_WORDS, MONEY, PLAIN_WORDS, WORD_COINS
 
 _READ_CHARACTERS = 3000
 _SYMBOL = r"[A-Za-z0-9]{2,10}"
@@ -30,6 +30,7 @@ _BUY = re.compile(
     re.IGNORECASE,
 )
 _CAPITALS = re.compile(r"(?<![\w@/.])([A-Z][A-Z0-9]{1,9}|\d{1,3}[A-Z]{2,8})(?![\w/])")
+_CHANT = re.compile(r"([A-Z]{1,2})\1{2,}")  # GOGOGO
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _PLACEHOLDERS = re.compile(
     r"@USER\b|UNKNOWN_\w+|(?:TRADE|EXCHANGE)_URL\([^)\n]*\)|CONTRACT_ADDRESS|\b\w+_(?:CEX|DEX)\b|_(?:CEX|DEX)\b|https?://\S+|t\.me/\S+"
@@ -85,6 +86,8 @@ def read_symbol(text: str, known_symbols: frozenset[str]) -> SymbolReading | Non
             symbol = word.upper()
             if not 2 <= len(word) <= 10 or symbol in QUOTES or (symbol in PLAIN_WORDS and symbol not in WORD_COINS):
                 continue
+            if _CHANT.fullmatch(symbol) or (symbol in LISTED_WORDS and not word.isupper()):
+                continue
             # A word in small print is rarely a coin, unless it is one.
             weight = 4.0 if word.isupper() else 3.5 if symbol in known_symbols and len(words) == 1 else 1.5 if len(words) == 1 else 0.0
             if weight:
@@ -97,6 +100,8 @@ def read_symbol(text: str, known_symbols: frozenset[str]) -> SymbolReading | Non
                 if kind != "reveal" or not symbol.isupper() or symbol not in WORD_COINS or _is_shouting(bare):
                     continue
                 weight = 2.0
+            if symbol.upper() in LISTED_WORDS and (kind == "buy" or not symbol.isupper() or _is_shouting(bare)):
+                continue
             # Small print after 'buy' or 'coin is' is mostly a verb ("coin is looking"), a symbol only if it is known.
             is_capital = sum(character.isupper() for character in symbol) >= 2 or not symbol[1:].islower()
             if not is_capital and symbol.upper() not in known_symbols:
@@ -104,7 +109,7 @@ def read_symbol(text: str, known_symbols: frozenset[str]) -> SymbolReading | Non
             add(symbol, kind, weight if is_capital or kind == "reveal" else weight * 0.5, match.start(1))
     if not _is_shouting(bare):
         for match in _CAPITALS.finditer(bare):
-            if match[1] not in PLAIN_WORDS and match[1] not in QUOTES:
+            if match[1] not in PLAIN_WORDS and match[1] not in LISTED_WORDS and match[1] not in QUOTES:
                 add(match[1], "capitals", 1, match.start())
     for symbol in points:
         if symbol in known_symbols:

@@ -61,7 +61,7 @@ def _authors(path: Path) -> pl.DataFrame:
 def _wild(path: Path) -> pl.DataFrame:
     labels = pl.read_csv(path)
     messages = pl.scan_parquet(path.with_name("telegram_messages.parquet")).select("channel_id", "message_id", "text")
-    return labels.lazy().join(messages, on=["channel_id", "message_id"], how="left").collect()
+    return labels.lazy().join(messages, on=["channel_id", "message_id"], how="left", maintain_order="left").collect()
 
 
 def _synthetic(path: Path) -> pl.DataFrame:

@@ -42,18 +42,23 @@ def label_unlabelled(
         revisions = read_frame(engine, unlabelled(classifier, window).limit(CHUNK_ROWS))
         if revisions.is_empty():
             return Labelled(count, written, classifier.version)
-        labels = (
-            label_messages(revisions, classifier)
-            .select("channel_id", "message_id", "revision_id", "label", "confidence")
-            .with_columns(
-                labeller=pl.lit(classifier.name),
-                labeller_version=pl.lit(classifier.version),
-                labelled_at=pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")),
-            )
-        )
-        written += upsert(engine, MESSAGE_LABELS, labels)
+        written += label_revisions(engine, classifier, revisions)
         count += revisions.height
         on_progress(revisions.height)
+
+
+def label_revisions(engine: sa.Engine, classifier: Classifier, revisions: pl.DataFrame) -> Written:
+    """Labels the given revisions: a frame with channel_id, message_id, revision_id and text."""
+    labels = (
+        label_messages(revisions, classifier)
+        .select("channel_id", "message_id", "revision_id", "label", "confidence")
+        .with_columns(
+            labeller=pl.lit(classifier.name),
+            labeller_version=pl.lit(classifier.version),
+            labelled_at=pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")),
+        )
+    )
+    return upsert(engine, MESSAGE_LABELS, labels)
 
 
 def unlabelled(classifier: Classifier, window: Window | None = None) -> sa.Select[tuple[int, int, int, str]]:

@@ -45,7 +45,7 @@ def join_letters(text: str) -> str:
         # Lower-case single letters are more often options and initials: four at least, all of one case.
         if len(letters) < 4 and not letters.isupper():
             return run
-        if not (letters.isupper() or letters.islower()):
+        if not (letters.isupper() or (letters.islower() and letters.isalpha())) or letters[0].isdigit():
             return run
         return _joined(run)
 

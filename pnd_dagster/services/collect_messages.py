@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from pnd_dagster.errors import SourceError
 from pnd_dagster.settings import Settings
 from pnd_dagster.storage import NOTHING_WRITTEN, Written
+from pnd_dagster.telegram.channel_store import PostgresChannelStore
+from pnd_dagster.telegram.history import HistoryOutcome, read_histories, start_reading
 from pnd_dagster.telegram.importing import import_file
+from pnd_dagster.telegram.media import MediaFolder
+from pnd_dagster.telegram.sessions import open_reader
 
 Window = tuple[datetime, datetime]
 
@@ -27,10 +33,13 @@ class Collected(NamedTuple):
 def collect_messages(
     engine: sa.Engine, settings: Settings, window: Window, *, on_progress: Callable[[str], object] = lambda message: None
 ) -> Collected:
-    """Imports the messages posted in `window` from the archives of `PND_ARCHIVES`.
+    """Imports the messages of `window` from `PND_ARCHIVES`, and brings the histories of validated channels up to date.
+
+    Histories are read from where they were left, whatever the window: Telegram is asked for each message once.
 
     Raises:
-        SourceError: an archive cannot be read; names file and column. What was imported before stays.
+        SourceError: an archive cannot be read, or a channel's history; names it. What was imported before stays.
+        SettingError: the Telegram session is not logged in.
     """
     collected = Collected(0, NOTHING_WRITTEN, 0, [])
     for path in settings.archives:
@@ -42,4 +51,40 @@ def collect_messages(
             collected.dead_letter_count + imported.dead_letter_count,
             [*collected.sources, path.name],
         )
+    if settings.telegram_history_session_file.exists():
+        outcomes = read_telegram(engine, settings, on_progress=on_progress)
+        count = sum(outcome.message_count for outcome in outcomes)
+        collected = collected._replace(
+            row_count=collected.row_count + count,
+            written=collected.written._replace(inserted=collected.written.inserted + count),
+            sources=[*collected.sources, f"Telegram ({len(outcomes)} channels)"],
+        )
+        if errors := [outcome.error for outcome in outcomes if outcome.error and not outcome.is_vanished]:
+            raise SourceError(f"{len(errors)} of {len(outcomes)} channels could not be read to the end, the first: {errors[0]}")
     return collected
+
+
+def read_telegram(
+    engine: sa.Engine, settings: Settings, *, on_progress: Callable[[str], object] = lambda message: None
+) -> list[HistoryOutcome]:
+    """Reads the histories of all validated channels with the session of history runs.
+
+    Raises:
+        SettingError: the session is not logged in, or settings are missing.
+    """
+    store = PostgresChannelStore(engine)
+    media = MediaFolder(settings.media_dir, settings.media_max_bytes)
+
+    def tell(outcome: HistoryOutcome) -> None:
+        on_progress(f"channel {outcome.channel_id}: {outcome.message_count} messages{f', {outcome.error}' if outcome.error else ''}")
+
+    async def read() -> list[HistoryOutcome]:
+        reader = open_reader(settings.model_copy(update={"telegram_session_file": settings.telegram_history_session_file}))
+        await reader.connect()
+        try:
+            reading = start_reading(reader, store, source="history", media=media)
+            return await read_histories(reading, store.references(), on_channel=tell)
+        finally:
+            await reader.disconnect()
+
+    return asyncio.run(read())

@@ -55,6 +55,8 @@ def test_disguised_letters_come_out_plain(raw: str, plain: str) -> None:
         "подождите немного",
         "waves A-B-C",
         "I am a trader",
+        "compre o 2 e 3 agora",
+        "4000$ for 1 E T H",
         "0.00001234 BTC",
         "e-mail",
         "line one\nline two",

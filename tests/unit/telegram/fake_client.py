@@ -152,7 +152,7 @@ class FakeClient:
 
     def _difference(self, channel: FakeChannel, pts: int) -> Any:
         if channel.is_difference_too_long:
-            dialog = types.Dialog(types.PeerChannel(channel.channel_id), 0, 0, 0, 0, 0, 0, types.PeerNotifySettings(), pts=channel.pts)
+            dialog = types.Dialog(types.PeerChannel(channel.channel_id), 0, 0, 0, 0, 0, 0, 0, types.PeerNotifySettings(), pts=channel.pts)
             latest = [channel.messages[max(channel.messages)]]
             return types.updates.ChannelDifferenceTooLong(dialog, latest, [], [], final=True)
         missed = [update for update in channel.updates if update.pts > pts]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 
 import pytest
 from telethon import errors
@@ -130,7 +128,9 @@ def test_an_invalid_counter_counts_as_having_been_away_too_long(telegram):
     async def question(reader):
         return await reader.difference(await find(reader), 3)
 
-    answer = ask(telegram, question, prepare=lambda client: client.failures["difference"].append(errors.PersistentTimestampInvalidError(None)))
+    answer = ask(
+        telegram, question, prepare=lambda client: client.failures["difference"].append(errors.PersistentTimestampInvalidError(None))
+    )
     assert (answer.is_too_long, answer.pts) == (True, 2)
 
 
@@ -148,10 +148,3 @@ def test_the_reader_offers_reads_only():
         "subscribe",
     }
     assert public == {name for name in vars(TelegramReader) if not name.startswith("_")}
-
-
-def test_importing_the_sources_does_not_import_telethon():
-    modules = "archives, desktop_export, importing, client, sessions, wire, media, history, live, channel_store"
-    code = f"import sys; from pnd_dagster.telegram import {modules}; from pnd_dagster.services import listen; print('telethon' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

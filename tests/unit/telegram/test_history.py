@@ -188,7 +188,9 @@ def test_failures_of_the_moment_are_retried_and_those_that_last_are_told(engine,
 
 
 @pytest.mark.parametrize(
-    "gone", [errors.ChannelPrivateError(None), errors.ChannelInvalidError(None), errors.UsernameNotOccupiedError(None)], ids=lambda one: type(one).__name__
+    "gone",
+    [errors.ChannelPrivateError(None), errors.ChannelInvalidError(None), errors.UsernameNotOccupiedError(None)],
+    ids=lambda one: type(one).__name__,
 )
 def test_a_channel_that_vanished_is_marked_and_the_others_go_on(engine, client, telegram, gone):
     client.channel(8, "Moon Club", username="moon").post(1, "hello", telegram.NOW)

@@ -129,7 +129,11 @@ def test_a_session_that_is_logged_in_asks_nothing():
     ("gate", "kind", "told"),
     [
         (Gate(codes=[errors.PhoneCodeInvalidError(None)] * 3), SettingError, "refused the code"),
-        (Gate(codes=[errors.SessionPasswordNeededError(None)], passwords=[errors.PasswordHashInvalidError(None)] * 3), SettingError, "password"),
+        (
+            Gate(codes=[errors.SessionPasswordNeededError(None)], passwords=[errors.PasswordHashInvalidError(None)] * 3),
+            SettingError,
+            "password",
+        ),
         (Gate(asked=errors.PhoneNumberInvalidError(None)), SettingError, "refused the login: PhoneNumberInvalid"),
         (Gate(asked=errors.FloodWaitError(None, 90)), TransientError, "wait 90 s"),
         (Gate(asked=ConnectionError("no route")), TransientError, "cannot be reached"),
