@@ -12,7 +12,7 @@ from pnd_dagster.messages.labelling import label_unlabelled
 from pnd_dagster.resources import table_checks, table_metadata
 from pnd_dagster.resources.classifier import ClassifierResource
 from pnd_dagster.resources.database import DatabaseResource
-from pnd_dagster.resources.partition_metadata import add_row_counts
+from pnd_dagster.resources.partition_metadata import partitions_materialized
 from pnd_dagster.resources.plots import stacked_bars
 from pnd_dagster.services.collect_messages import collect_messages
 
@@ -29,14 +29,15 @@ from pnd_dagster.services.collect_messages import collect_messages
 def telegram_messages(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:
     """Message revisions of the configured archives and the validated channels; edits and deletions add rows."""
     collected = collect_messages(database.engine, database.settings, window(context), on_progress=context.log.info)
-    add_row_counts(context, summaries.revisions_per_day(database.engine, window(context)))
-    return dg.MaterializeResult(
-        metadata=table_metadata.written(tables.TELEGRAM_MESSAGES, collected.written, database.engine)
+    return partitions_materialized(
+        context,
+        summaries.revisions_per_day(database.engine, window(context)),
+        table_metadata.written(tables.TELEGRAM_MESSAGES, collected.written, database.engine)
         | {
             "input_rows": collected.row_count,
             "dead_letters": collected.dead_letter_count,
             "sources": ", ".join(collected.sources) or "none",
-        }
+        },
     )
 
 
@@ -56,10 +57,11 @@ def message_labels(context: dg.AssetExecutionContext, database: DatabaseResource
     labelled = label_unlabelled(
         database.engine, model, window=window(context), on_progress=lambda rows: context.log.info(f"labelled {rows}")
     )
-    add_row_counts(context, summaries.labels_per_day(database.engine, model, window(context)))
     months = summaries.labels_per_month(database.engine, model)
-    return dg.MaterializeResult(
-        metadata=table_metadata.written(tables.MESSAGE_LABELS, labelled.written, database.engine)
+    return partitions_materialized(
+        context,
+        summaries.labels_per_day(database.engine, model, window(context)),
+        table_metadata.written(tables.MESSAGE_LABELS, labelled.written, database.engine)
         | {
             "model_version": model.version,
             "revisions_labelled": labelled.revision_count,
@@ -67,7 +69,7 @@ def message_labels(context: dg.AssetExecutionContext, database: DatabaseResource
             "messages_per_label_and_month": stacked_bars(
                 months, x="month", y="messages", color="label", title="Messages per label and month", y_label="messages"
             ),
-        }
+        },
     )
 
 

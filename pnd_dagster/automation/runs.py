@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import dagster as dg
@@ -12,20 +12,20 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_shared.error import SerializableErrorInfo
 
 from pnd_dagster.automation.instance import prepare
-from pnd_dagster.automation.jobs import PUMP_EVENTS_JOB
+from pnd_dagster.automation.jobs import EVENTS_JOB, MESSAGES_JOB
 from pnd_dagster.settings import Settings
 
 
 class RunOutcome(NamedTuple):
-    """How a run ended: failed steps and failed checks by name, with their reason."""
+    """How the main job ended: its runs, failed steps with their reason, failed checks by name."""
 
-    run_id: str
+    run_ids: list[str]
     failed_steps: dict[str, str]
     failed_checks: list[str]
 
 
 def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callable[[str, str], None]) -> RunOutcome:
-    """Runs the main job for the days `first` to `last` (yyyy-mm-dd) in this process; the UI shows the run.
+    """Runs the main job for the days `first` to `last` (yyyy-mm-dd) in this process; the UI shows its runs.
 
     Args:
         settings: this installation's settings.
@@ -39,7 +39,25 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
     from pnd_dagster.definitions import build_defs
 
     os.environ.update(prepare(settings))
-    job = build_defs().resolve_job_def(PUMP_EVENTS_JOB.name)
+    defs = build_defs()
+    outcome = RunOutcome([], {}, [])
+    days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    with dg.DagsterInstance.get() as instance:
+        for name, tags in ((MESSAGES_JOB.name, days), (EVENTS_JOB.name, {})):
+            result = _execute(defs.resolve_job_def(name), instance, tags, on_event)
+            outcome.run_ids.append(result.run_id)
+            outcome.failed_steps.update(
+                (str(event.step_key), _reason(event.step_failure_data.error)) for event in result.all_events if event.is_step_failure
+            )
+            outcome.failed_checks.extend(_failed_checks(result))
+            if not result.success:
+                break
+    return outcome
+
+
+def _execute(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], on_event: Callable[[str, str], None]
+) -> dg.ExecuteInProcessResult:
     run_id = str(uuid.uuid4())
 
     def watch(event: dg.EventLogEntry) -> None:
@@ -49,24 +67,14 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
                 if kind:
                     on_event(str(step.step_key), word)
 
-    with dg.DagsterInstance.get() as instance:
-        instance.add_event_listener(run_id, watch)
-        result = job.execute_in_process(
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-            instance=instance,
-            run_id=run_id,
-            raise_on_error=False,
-            tags={ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last},
-        )
-    failed_steps = {
-        str(event.step_key): _reason(event.step_failure_data.error)
-        for event in result.all_events
-        if event.is_step_failure
-    }
-    failed_checks = sorted(
-        {f"{check.asset_key.to_user_string()}: {check.check_name}" for check in result.get_asset_check_evaluations() if not check.passed}
-    )
-    return RunOutcome(run_id, failed_steps, failed_checks)
+    instance.add_event_listener(run_id, watch)
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    return job.execute_in_process(run_config=quiet, instance=instance, run_id=run_id, raise_on_error=False, tags=dict(tags))
+
+
+def _failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    evaluations = result.get_asset_check_evaluations()
+    return sorted({f"{check.asset_key.to_user_string()}: {check.check_name}" for check in evaluations if not check.passed})
 
 
 def _reason(error: SerializableErrorInfo | None) -> str:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from pnd_dagster.automation.jobs import LABEL_BACKFILL_JOB
+from pnd_dagster.automation.jobs import MESSAGES_JOB
 from pnd_dagster.automation.partitions import DAILY, contiguous_ranges
 
 LOOKBACK = timedelta(weeks=3)
@@ -16,7 +16,7 @@ BACKFILLED = (dg.AssetKey(["raw", "telegram_messages"]), dg.AssetKey(["core", "m
 
 
 @dg.schedule(
-    job=LABEL_BACKFILL_JOB,
+    job=MESSAGES_JOB,
     cron_schedule="30 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -32,7 +32,12 @@ def nightly_backfill(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRe
     for first, last in ranges:
         yield dg.RunRequest(
             run_key=f"{now:%Y-%m-%d}:{first}:{last}",
-            tags={ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last},
+            tags={
+                ASSET_PARTITION_RANGE_START_TAG: first,
+                ASSET_PARTITION_RANGE_END_TAG: last,
+                "dagster/priority": "-1",
+                "pnd/backfill": "nightly",
+            },
         )
 
 

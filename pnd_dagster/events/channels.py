@@ -18,6 +18,7 @@ from pnd_dagster.events.pairs import find_pairs, read_quote
 from pnd_dagster.events.reading import Message
 from pnd_dagster.events.releases import NEXT_POST_HOLDS, Alertness, Expectation, Judgement, alertness, judge_release
 from pnd_dagster.events.symbols import load_known_symbols
+from pnd_dagster.events.times import is_days_ahead
 from pnd_dagster.messages.labels import MessageLabel
 
 EXCHANGE_LOOKBACK = timedelta(hours=48)
@@ -154,7 +155,7 @@ def _announce(state: _State, message: Message, expected: Expectation, known_symb
         due_at = pumps.count_down(state.still_open, message, state.zone_text)
         if due_at:
             state.due_ats.append(due_at)
-        else:
+        elif not is_days_ahead(message.text):
             state.expected = state.expected._replace(countdown_at=message.date)
         if cues.is_next_post_cue(message.text):
             state.expected = state.expected._replace(next_post_at=message.date)

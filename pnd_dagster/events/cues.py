@@ -29,7 +29,7 @@ _PRICES = re.compile(r"(?<![\d.])(?:0\.0\d{2,}|\d{2,7}(?:\s?[\-–+|/,]\s?\d{2,7
 _RESULT = re.compile(
     r"\bresults?\b|\bcoin\s(?:was|pumped)\b|\breached\b|\b(?:start|open|opening|launch|before)(?:ing|ed)?\s?(?:price)?\s?[:@]|\b(?:peak|highest?|low)\s?(?:price|gain)?\s?:|\bprofit\s?:|"
     r"\bwe\s(?:did|made|hit|reached|pumped)\b|\bachieved\b|\bhit\b.{0,20}\btarget|\btargets?\s(?:\d\s)?(?:hit|done|achieved|completed|reached)|\b(?:went|gone|up|gains?\sof|profit\sof|pumped)\s(?:to\s|by\s|over\s|up\s)*\+?\d+\s?%|"
-    r"\bcongrat|\bwell\s?done\b|\bdone\s?[✅✔]|last\spumps?\b|\bprevious\b|\bprofits?\sso\sfar|(?:%|\bprofits?|\bgains?|\bdone|\d\s?x)\s(?:\w+\s)?(?:with)?in\s(?:just\s|only\s)?\d+\s?(?:min|hour|sec|day)|\bentered\sentry\b|\bperiod\s?:|\bsold\b|#\w{2,10}\s\d{2,}\b|\b\w{2,10}\s?\.{2,}\s?\+?\d{2,4}\s?%|\bbooked?\b|:\s?\d+\s?%\s?(?:profit|gain)",
+    r"\bcongrat|\bwell\s?done\b|last\spumps?\b|\bprevious\b|\bprofits?\sso\sfar|(?:%|\bprofits?|\bgains?|\bdone|\d\s?x)\s(?:\w+\s)?(?:with)?in\s(?:just\s|only\s)?\d+\s?(?:min|hour|sec|day)|\bentered\sentry\b|\bperiod\s?:|\bsold\b|#\w{2,10}\s\d{2,}\b|\b\w{2,10}\s?\.{2,}\s?\+?\d{2,4}\s?%|\bbooked?\b|:\s?\d+\s?%\s?(?:profit|gain)",
     re.IGNORECASE,
 )
 _NEWS = re.compile(
@@ -74,23 +74,23 @@ def is_next_post_cue(text: str) -> bool:
 
 def count_signal_marks(text: str) -> int:
     """How many of stop loss, entry, price targets and price lists an ordinary trading signal shows (0-4)."""
-    text = text[:4000]
+    text = strip_emoji(text[:4000])
     return sum(bool(pattern.search(text)) for pattern in (_STOP_LOSS, _ENTRY, _TARGETS, _PRICES))
 
 
 def is_result_wording(text: str) -> bool:
     """Whether a message looks back on a pump or a signal."""
-    return bool(_RESULT.search(text[:3000]))
+    return bool(_RESULT.search(strip_emoji(text[:3000])))
 
 
 def is_news_wording(text: str) -> bool:
     """Whether a message reports news of a project."""
-    return bool(_NEWS.search(text[:3000]))
+    return bool(_NEWS.search(strip_emoji(text[:3000])))
 
 
 def is_advert_wording(text: str) -> bool:
     """Whether a message sells membership."""
-    return bool(_ADVERT.search(text[:3000]))
+    return bool(_ADVERT.search(strip_emoji(text[:3000])))
 
 
 def is_reveal_wording(text: str) -> bool:

@@ -30,7 +30,7 @@ _BUY = re.compile(
     re.IGNORECASE,
 )
 _CAPITALS = re.compile(r"(?<![\w@/.])([A-Z][A-Z0-9]{1,9}|\d{1,3}[A-Z]{2,8})(?![\w/])")
-_CHANT = re.compile(r"([A-Z]{1,2})\1{2,}")  # GOGOGO
+_CHANT = re.compile(r"([A-Z]{2})\1+|.*(.)\2\2.*")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _PLACEHOLDERS = re.compile(
     r"@USER\b|UNKNOWN_\w+|(?:TRADE|EXCHANGE)_URL\([^)\n]*\)|CONTRACT_ADDRESS|\b\w+_(?:CEX|DEX)\b|_(?:CEX|DEX)\b|https?://\S+|t\.me/\S+"
@@ -79,14 +79,15 @@ def read_symbol(text: str, known_symbols: frozenset[str]) -> SymbolReading | Non
         add(match[1], "cash", 5, match.start())
     for match in _HASH.finditer(bare):
         symbol = match[1].upper()
-        add(symbol, "hash", 1 if symbol in PLAIN_WORDS or symbol in QUOTES else 3, match.start())
+        if symbol not in QUOTES and (symbol not in PLAIN_WORDS or symbol in WORD_COINS):
+            add(symbol, "hash", 3, match.start())
     words = _WORD.findall(bare)
     if 0 < len(words) <= 3 and len(strip_emoji(text).split()) <= 5 and len(bare.strip()) <= 40:
         for word in words:
             symbol = word.upper()
             if not 2 <= len(word) <= 10 or symbol in QUOTES or (symbol in PLAIN_WORDS and symbol not in WORD_COINS):
                 continue
-            if _CHANT.fullmatch(symbol) or (symbol in LISTED_WORDS and not word.isupper()):
+            if _is_interjection(symbol, known_symbols) or (symbol in LISTED_WORDS and not (word.isupper() and len(words) == 1)):
                 continue
             # A word in small print is rarely a coin, unless it is one.
             weight = 4.0 if word.isupper() else 3.5 if symbol in known_symbols and len(words) == 1 else 1.5 if len(words) == 1 else 0.0
@@ -94,19 +95,19 @@ def read_symbol(text: str, known_symbols: frozenset[str]) -> SymbolReading | Non
                 add(word, "alone", weight - (symbol in PLAIN_WORDS), 0)
     for pattern, kind, weight in ((_REVEAL, "reveal", 3.0), (_BRACKETED, "name", 3.0), (_NAME_AFTER, "name", 2.0), (_BUY, "buy", 2.0)):
         for match in pattern.finditer(bare):
-            symbol = match[1]
+            symbol, points_here = match[1], weight
             if symbol.upper() in PLAIN_WORDS or symbol.upper() in QUOTES:
                 # 'The coin is VIA': a word that is a coin too, in capitals, where the coin must stand.
                 if kind != "reveal" or not symbol.isupper() or symbol not in WORD_COINS or _is_shouting(bare):
                     continue
-                weight = 2.0
+                points_here = 2.0
             if symbol.upper() in LISTED_WORDS and (kind == "buy" or not symbol.isupper() or _is_shouting(bare)):
                 continue
             # Small print after 'buy' or 'coin is' is mostly a verb ("coin is looking"), a symbol only if it is known.
             is_capital = sum(character.isupper() for character in symbol) >= 2 or not symbol[1:].islower()
             if not is_capital and symbol.upper() not in known_symbols:
-                weight *= 0.3
-            add(symbol, kind, weight if is_capital or kind == "reveal" else weight * 0.5, match.start(1))
+                points_here *= 0.3
+            add(symbol, kind, points_here if is_capital or kind == "reveal" else points_here * 0.5, match.start(1))
     if not _is_shouting(bare):
         for match in _CAPITALS.finditer(bare):
             if match[1] not in PLAIN_WORDS and match[1] not in LISTED_WORDS and match[1] not in QUOTES:
@@ -122,6 +123,11 @@ def read_symbol(text: str, known_symbols: frozenset[str]) -> SymbolReading | Non
     rival = points[ranked[1]] if len(ranked) > 1 else 0.0
     confidence = (1 - math.exp(-points[best] / 3)) * points[best] / (points[best] + 0.5 * rival)
     return SymbolReading(best, confidence, points[best], tuple(sorted(kinds[best])))
+
+
+def _is_interjection(symbol: str, known_symbols: frozenset[str]) -> bool:
+    """Whether a word is a shout such as GOGOGO or WOOOW; three letters may be a coin."""
+    return len(symbol) > 3 and symbol not in known_symbols and bool(_CHANT.fullmatch(symbol))
 
 
 def _is_shouting(text: str) -> bool:

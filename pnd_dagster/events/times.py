@@ -18,7 +18,7 @@ LONGEST_LAG = timedelta(hours=12)
 _READ_CHARACTERS = 4000  # announcements say when at the top; the cap keeps hostile texts cheap
 _UNIT = r"(?:hours?|hrs?|h|minutes?|minuts?|mins?|min|dakika|saat|минут\w*|час\w*)\b"
 _NUMBER = r"(?:\d{1,3}|one|two|three|four|five|ten|fifteen|twenty|thirty|an?|half\san)"
-_REST = r"(?:\s?(?:and|,)?\s?(?P<{0}>\d{{1,2}})\s?(?:minutes?|mins?|m)\b)?"
+_REST = r"(?:\s?(?:and|,|&)?\s?(?P<{0}>\d{{1,2}})\s?(?:minutes?|mins?|m)\b)?"
 _VAGUE = r"(?:about|approximately|around|less\sthan|just|only|exactly|the\snext|next)"
 _LEFT = r"(?:left|remaining|remain|to\sgo|until|till|kaldı|kaldi|осталось|to\s(?:the\s)?(?:\w+\s)?(?:pump|coin|signal|event))"
 _AHEAD = re.compile(
@@ -26,6 +26,9 @@ _AHEAD = re.compile(
     rf"|(?<![\d.,:+])(?<!\w)(?P<n2>{_NUMBER})\s?(?:more\s)?(?P<unit2>{_UNIT}){_REST.format('more2')}\s?(?:more\s)?(?:are\s|is\s)?{_LEFT}"
     rf"|(?:remaining|left|kalan\ssüre)(?:\stime)?\s?[:=]?\s*(?P<n3>\d{{1,3}})\s?(?P<unit3>{_UNIT})",
     re.IGNORECASE,
+)
+_DAYS = re.compile(
+    rf"(?:\b{_NUMBER}\s?(?:days?|weeks?)\s(?:are\s|is\s)?{_LEFT}|\b(?:in|after)\s{_NUMBER}\s(?:days?|weeks?)\b)", re.IGNORECASE
 )
 _NUMBER_WORDS = {
     "a": 1,
@@ -111,6 +114,11 @@ def read_times(text: str, anchor: datetime, zone_text: str | None = None) -> lis
     if relative:
         return _reconcile(relative, candidates)
     return [_vote(group) for group in _same_moment(candidates)]
+
+
+def is_days_ahead(text: str) -> bool:
+    """Whether a countdown counts days: the coin is not to be expected today."""
+    return bool(_DAYS.search(text[:_READ_CHARACTERS]))
 
 
 def read_remaining(text: str, anchor: datetime) -> TimeReading | None:

@@ -74,9 +74,10 @@ def _round(text: str) -> tuple[str, bool]:
     text = text.replace("\r", "\n").replace("`", "'")
     text = replace_addresses(replace_urls(text))
     joined = join_letters(text)
-    folded = fold_white_space(split_units(joined))
+    split = split_units(joined)
+    folded = fold_white_space(split)
     # Two blanks part words of single letters; once they are folded, the rest of them is one run.
-    is_settled = is_settled and joined == text and ("  " not in joined or join_letters(folded) == folded)
+    is_settled = is_settled and split == text and ("  " not in joined or join_letters(folded) == folded)
     return _tag_venues(folded), is_settled
 
 
@@ -125,5 +126,7 @@ def _tag_venues(text: str) -> str:
         if "." in name and stem.lower() in venue.aliases:
             name = stem
         parts += [text[at:start], name, "_CEX" if venue.kind == "cex" else "_DEX"]
+        if text[end : end + 1].isalnum():
+            parts.append(" ")
         at = end
     return "".join([*parts, text[at:]]) if parts else text

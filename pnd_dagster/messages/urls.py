@@ -64,8 +64,8 @@ _URL = re.compile(
 _MAYBE_URL = re.compile(r"://|www\.|\.[a-z]{2,24}/", re.IGNORECASE)
 _TRAILING = ".,;:!?'*_~-"
 _SCHEME = re.compile(r"h(?:tt|xx)ps?:/+", re.IGNORECASE)
-_EMAIL = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}")
-_USER = re.compile(r"(?<![A-Za-z0-9_@./])@[A-Za-z][A-Za-z0-9_]{2,63}")
+_EMAIL = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}\w*")
+_USER = re.compile(r"(?<![A-Za-z0-9_@./])@[A-Za-z]\w{2,}")
 DEX_CHARTS = frozenset(
     {"dextools.io", "dexscreener.com", "dexview.com", "bscscan.com", "etherscan.io", "pinksale.finance", "geckoterminal.com"}
 )
@@ -181,7 +181,7 @@ def _replace(match: re.Match[str]) -> str:
 def replace_addresses(text: str) -> str:
     """E-mail addresses as UNKNOWN_EMAIL, handles as @USER, contract addresses as CONTRACT_ADDRESS."""
     if "@" in text:
-        text = _USER.sub("@USER", _EMAIL.sub("UNKNOWN_EMAIL", text))
+        text = _USER.sub("@USER", _EMAIL.sub(" UNKNOWN_EMAIL ", text))
     return _CONTRACT_TEXT.sub(_contract, text) if len(text) >= 32 else text
 
 

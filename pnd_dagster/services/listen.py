@@ -16,15 +16,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import polars as pl
+import sqlalchemy as sa
 
 from pnd_dagster import tables
 from pnd_dagster.errors import DatabaseError, PndError, SourceError, TransientError
+from pnd_dagster.settings import Settings
+from pnd_dagster.storage import upsert
 from pnd_dagster.telegram.batches import MessageBatch
-from pnd_dagster.telegram.channel_store import Cursor
+from pnd_dagster.telegram.channel_store import Cursor, PostgresChannelStore
 from pnd_dagster.telegram.client import ChannelReference, FoundChannel
-from pnd_dagster.telegram.history import Reading, gathered
+from pnd_dagster.telegram.history import Reading, gathered, start_reading
 from pnd_dagster.telegram.live import latest_pts, messages_of, read_difference, recover, save_photos, updates_batch, watched
+from pnd_dagster.telegram.media import MediaFolder
 from pnd_dagster.telegram.patience import backoff_seconds
+from pnd_dagster.telegram.sessions import open_reader
 
 NAME = "listen"
 BURST_UPDATES = 200
@@ -57,11 +62,34 @@ class Duties(NamedTuple):
     write_heartbeat: Callable[[pl.DataFrame], None]
 
 
-def run(reading: Reading, duties: Duties, *, pace: Pace = DEFAULT_PACE) -> None:
+def run(engine: sa.Engine, settings: Settings, *, handle: Callable[[MessageBatch], None], sweep: Callable[[], int]) -> None:
+    """Listens with the session of `settings` to all validated channels, until SIGTERM or SIGINT.
+
+    Args:
+        engine: the platform's database.
+        settings: keys, session file, media folder.
+        handle: see `Duties`.
+        sweep: see `Duties`.
+
+    Raises:
+        SettingError: keys are missing, or the session is not or no longer logged in.
+    """
+
+    def write_heartbeat(frame: pl.DataFrame) -> None:
+        upsert(engine, tables.HEARTBEATS, frame)
+
+    def start() -> Reading:
+        media = MediaFolder(settings.media_dir, settings.media_max_bytes)
+        return start_reading(open_reader(settings, "listen"), PostgresChannelStore(engine), source="live", media=media)
+
+    run_until_told(start, Duties(handle, sweep, write_heartbeat))
+
+
+def run_until_told(start: Callable[[], Reading], duties: Duties, *, pace: Pace = DEFAULT_PACE) -> None:
     """Listens until SIGTERM or SIGINT; what was received by then is committed before it returns.
 
     Args:
-        reading: the reader and the store; see `telegram.history.start_reading`.
+        start: makes the reader and the store, within the event loop.
         duties: what to do with messages.
         pace: how often.
 
@@ -74,13 +102,13 @@ def run(reading: Reading, duties: Duties, *, pace: Pace = DEFAULT_PACE) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await listen(reading, duties, stop, pace=pace)
+        await listen(start(), duties, stop, pace=pace)
 
     asyncio.run(main())
 
 
 async def listen(reading: Reading, duties: Duties, stop: asyncio.Event, *, pace: Pace = DEFAULT_PACE) -> None:
-    """As `run`, until `stop` is set."""
+    """Listens until `stop` is set."""
     await _Listener(reading, duties, stop, pace).run()
 
 
@@ -238,12 +266,13 @@ class _Listener:
             await self._handle(photos)
 
     async def _recover_and_poll(self) -> None:
-        self._recovered.clear()
-        self._failed.clear()
+        for channels in (self._recovered, self._failed, self._unjoined):
+            channels.clear()
         while True:
             await self._recover_new_channels()
-            for channel in list(self._unjoined.values()):
-                await self._poll(channel)
+            for channel_id, channel in list(self._unjoined.items()):
+                if channel_id in self._watched:
+                    await self._poll(channel)
             await asyncio.sleep(self._pace.poll_seconds)
 
     async def _recover_new_channels(self) -> None:

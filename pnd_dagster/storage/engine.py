@@ -55,6 +55,9 @@ def create_databases(settings: Settings) -> None:
                 continue
             with psycopg.connect(_text(_maintenance(url)), autocommit=True, connect_timeout=10) as connection:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                if name == settings.dagster_database:
+                    # Dagster commits each event by itself, thousands in a backfill. A crash may cost the last half second of its log.
+                    connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
         except psycopg.errors.DuplicateDatabase:
             continue  # another process was faster
         except psycopg.Error as error:

@@ -22,6 +22,7 @@ from pnd_dagster.telegram.coercion import REQUIRED
 from pnd_dagster.telegram.records import Origin, batch_of_columns, batch_of_records, new_channels
 
 BATCH_ROWS = 40_000
+BATCH_BYTES = 64_000_000
 # A line holds one message of at most 1 MB; twice that for escapes, and room for the other fields.
 MAX_LINE_BYTES = 16_000_000
 
@@ -130,7 +131,7 @@ def _parquet_batches(path: Path, origin: Origin) -> Iterator[MessageBatch]:
     with archive:
         chosen = _choose_columns(archive.schema_arrow.names, path)
         first_row = 1
-        batches = archive.iter_batches(batch_size=BATCH_ROWS, columns=list(chosen.values()), use_threads=False)
+        batches = archive.iter_batches(batch_size=_batch_rows(archive), columns=list(chosen.values()), use_threads=False)
         while True:
             try:
                 batch = next(batches, None)
@@ -142,6 +143,13 @@ def _parquet_batches(path: Path, origin: Origin) -> Iterator[MessageBatch]:
             locations = [f"row {row}" for row in range(first_row, first_row + batch.num_rows)]
             yield batch_of_columns(pl.DataFrame(columns), locations, origin)
             first_row += batch.num_rows
+
+
+def _batch_rows(archive: pq.ParquetFile) -> int:
+    """Rows per batch, fewer where they are long, so that long texts do not fill the memory."""
+    metadata = archive.metadata
+    size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    return min(BATCH_ROWS, max(100, BATCH_BYTES * metadata.num_rows // max(size, 1)))
 
 
 def _polars_column(column: pa.Array, name: str, path: Path) -> pl.Series:
@@ -191,7 +199,7 @@ def _batched(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[list[tuple[i
     for number, line in lines:
         batch.append((number, line))
         size += len(line or b"")
-        if len(batch) >= BATCH_ROWS or size >= 64_000_000:
+        if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:

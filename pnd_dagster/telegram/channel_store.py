@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -99,7 +100,8 @@ class PostgresChannelStore:
         return Cursor(*rows[0]) if rows else Cursor(channel_id)
 
     def save(self, batch: MessageBatch) -> None:
-        store_batch(self._engine, batch)
+        with _telling():
+            store_batch(self._engine, batch)
 
     def advance(self, cursor: Cursor, *, now: datetime) -> None:
         # A history run and the listener move the same row at the same time: each may only add to what the other has reached.
@@ -174,12 +176,18 @@ class PostgresChannelStore:
         )
 
     def _execute(self, *statements: sa.Executable) -> None:
-        try:
-            with self._engine.begin() as connection:
-                for statement in statements:
-                    connection.execute(statement)
-        except DBAPIError as error:
-            raise DatabaseError(f"Postgres refused: {str(error.orig).splitlines()[0]}") from error
+        with _telling(), self._engine.begin() as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@contextmanager
+def _telling() -> Generator[None]:
+    """Whatever keeps Postgres from answering is a DatabaseError: the listener waits for it to come back."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise DatabaseError(f"Postgres refused: {(str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]}") from error
 
 
 def _known(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -185,18 +186,12 @@ class TelethonReader:
 
     async def photo(self, message: Any, *, max_bytes: int) -> bytes:
         where = f"photo of message {message.id}"
-        content = bytearray()
+        content = _LimitedBuffer(max_bytes, where)
         with _telling(f"downloading the {where}"):
-            stream = self._client.iter_download(message.media)
-            try:
-                async for part in stream:
-                    content += part
-                    # Telegram's own figure is checked before; this one cannot lie.
-                    if len(content) > max_bytes:
-                        raise SourceError(f"{where} is larger than {max_bytes} bytes")
-            finally:
-                await stream.close()
-        return bytes(content)
+            await self._client.download_media(message, file=content)
+        if not content.tell():
+            raise SourceError(f"{where} is empty")
+        return content.getvalue()
 
     def subscribe(self, handler: Callable[[Any], Awaitable[None]]) -> None:
         from telethon import events
@@ -204,6 +199,20 @@ class TelethonReader:
 
         kinds = (UpdateNewChannelMessage, UpdateEditChannelMessage, UpdateDeleteChannelMessages)
         self._client.add_event_handler(handler, events.Raw(types=kinds))
+
+
+class _LimitedBuffer(io.BytesIO):
+    """Takes no more than so many bytes. Telegram's own figure is checked before a download; this one cannot lie."""
+
+    def __init__(self, max_bytes: int, where: str) -> None:
+        super().__init__()
+        self._max_bytes = max_bytes
+        self._where = where
+
+    def write(self, part: Any, /) -> int:
+        if self.tell() + memoryview(part).nbytes > self._max_bytes:
+            raise SourceError(f"{self._where} is larger than {self._max_bytes} bytes")
+        return super().write(part)
 
 
 @contextmanager

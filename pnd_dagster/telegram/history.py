@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
+import sqlalchemy as sa
 
 from pnd_dagster.errors import SourceError, TransientError
+from pnd_dagster.settings import Settings
 from pnd_dagster.telegram.batches import batch_of
-from pnd_dagster.telegram.channel_store import ChannelStore, Clock, Cursor
+from pnd_dagster.telegram.channel_store import ChannelStore, Clock, Cursor, PostgresChannelStore
 from pnd_dagster.telegram.client import ChannelGoneError, ChannelReference, FoundChannel, TelegramReader
 from pnd_dagster.telegram.media import MediaFolder, photos_batch
 from pnd_dagster.telegram.patience import Answer, Patience, Sleep, patiently
+from pnd_dagster.telegram.sessions import open_reader
 from pnd_dagster.telegram.wire import deletion_rows, messages_batch
 
 # `min_id` alone misses edits and deletions; pump channels make theirs within two days.
@@ -83,6 +86,30 @@ async def read_histories(
         return outcome
 
     return await gathered([one(reference) for reference in references])
+
+
+def update_histories(
+    engine: sa.Engine, settings: Settings, *, on_channel: Callable[[HistoryOutcome], None] = lambda outcome: None
+) -> list[HistoryOutcome]:
+    """Brings the histories of all validated channels up to date, with the session for history runs.
+
+    Raises:
+        SettingError: keys are missing, or the session is not logged in.
+        TransientError: Telegram cannot be reached.
+        DatabaseError: the database is gone.
+    """
+
+    async def main() -> list[HistoryOutcome]:
+        reader = open_reader(settings, "history")
+        store = PostgresChannelStore(engine)
+        reading = start_reading(reader, store, source="history", media=MediaFolder(settings.media_dir, settings.media_max_bytes))
+        await reader.connect()
+        try:
+            return await read_histories(reading, store.references(), on_channel=on_channel)
+        finally:
+            await reader.disconnect()
+
+    return asyncio.run(main())
 
 
 async def gathered(coroutines: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pnd_dagster.errors import SettingError, TransientError
 from pnd_dagster.settings import Settings
@@ -46,27 +46,39 @@ def secure_session_file(path: Path) -> Path:
     return path
 
 
-def open_reader(settings: Settings) -> TelethonReader:
-    """A reader on the session of `settings`, not yet connected.
+# Two programs cannot use one session at a time, and a history run may go on for hours beside the listener.
+Purpose = Literal["listen", "history"]
+
+
+def session_file(settings: Settings, purpose: Purpose) -> Path:
+    """The session file of a purpose: that of the settings for listening, one beside it for history runs."""
+    path = settings.telegram_session_file
+    return path if purpose == "listen" else path.with_name(f"{path.stem}-history.session")
+
+
+def open_reader(settings: Settings, purpose: Purpose = "listen") -> TelethonReader:
+    """A reader on a session of `settings`, not yet connected. Called within the running event loop, as Telethon wants it.
 
     Raises:
         SettingError: the API id or hash is missing, or the session file is not safe.
     """
-    return TelethonReader(_client(settings))
+    return TelethonReader(_client(settings, purpose))
 
 
 async def login(
     settings: Settings,
     *,
+    purpose: Purpose = "listen",
     ask_phone: Callable[[], str],
     ask_code: Callable[[], str],
     ask_password: Callable[[], str],
-    make_client: Callable[[Settings], Any] | None = None,
+    make_client: Callable[[Settings, Purpose], Any] | None = None,
 ) -> bool:
     """Makes the session: phone number, the code Telegram sends, and the password where one is set. None of them is kept.
 
     Args:
         settings: API id and hash, session file.
+        purpose: which session to make.
         ask_phone: asks for the phone number.
         ask_code: asks for the code.
         ask_password: asks for the password of two-step verification.
@@ -81,7 +93,7 @@ async def login(
     """
     from telethon import errors
 
-    client = (make_client or _client)(settings)
+    client = (make_client or _client)(settings, purpose)
     try:
         await client.connect()
         if await client.is_user_authorized():
@@ -117,10 +129,10 @@ async def login(
         await client.disconnect()
 
 
-def _client(settings: Settings) -> Any:
+def _client(settings: Settings, purpose: Purpose) -> Any:
     if settings.telegram_api_id is None or settings.telegram_api_hash is None:
         raise SettingError("PND_TELEGRAM_API_ID and PND_TELEGRAM_API_HASH are needed: get them from https://my.telegram.org")
-    session = secure_session_file(settings.telegram_session_file)
+    session = secure_session_file(session_file(settings, purpose))
     from telethon import TelegramClient
 
     return TelegramClient(

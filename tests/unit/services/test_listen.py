@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -18,7 +17,8 @@ from telethon import errors
 
 from pnd_dagster import tables
 from pnd_dagster.errors import DatabaseError, SettingError
-from pnd_dagster.services.listen import Duties, Pace, listen
+from pnd_dagster.services import listen as service
+from pnd_dagster.services.listen import Duties, Pace, listen, run_until_told
 from pnd_dagster.storage import read_frame, upsert
 from pnd_dagster.telegram.channel_store import PostgresChannelStore
 from pnd_dagster.telegram.client import TelethonReader
@@ -256,32 +256,56 @@ def test_a_session_that_is_revoked_ends_the_listener_with_a_clear_error(engine, 
         scene.play(script)
 
 
-SERVICE = """
-import asyncio, sys
-from pnd_dagster.telegram import desktop_export, importing, sessions
-from pnd_dagster.services.listen import Duties, Pace, run
-from pnd_dagster.telegram.history import start_reading
+class QuietReader:
+    """A reader of an account without channels; `told` notes what is asked of it."""
 
-class Reader:
-    def subscribe(self, handler): pass
-    async def connect(self): print("connected", flush=True)
-    async def disconnect(self): print("disconnected", flush=True)
-    async def wait_until_disconnected(self): await asyncio.Event().wait()
+    def __init__(self, on_connect):
+        self.on_connect, self.told = on_connect, []
 
-class Store:
-    def references(self): return []
+    def subscribe(self, handler):
+        self.told.append("subscribe")
 
-run(start_reading(Reader(), Store(), source="live"), Duties(lambda batch: None, lambda: 0, lambda frame: None))
-print("ended", [name for name in ("telethon", "dagster") if name in sys.modules], flush=True)
-"""
+    async def connect(self):
+        self.told.append("connect")
+        self.on_connect()
+
+    async def disconnect(self):
+        self.told.append("disconnect")
+
+    async def wait_until_disconnected(self):
+        await asyncio.Event().wait()
 
 
-def test_the_service_ends_cleanly_when_it_is_told_to_and_has_not_imported_what_it_did_not_need():
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    processes = [subprocess.Popen([sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True) for _ in numbers]
-    for process, number in zip(processes, numbers, strict=True):
-        with process:
-            assert process.stdout.readline() == "connected\n"
-            process.send_signal(number)
-            assert process.stdout.read() == "disconnected\nended []\n"
-            assert process.wait(10) == 0
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_service_ends_cleanly_when_it_is_told_to(engine, number):
+    reader = QuietReader(lambda: os.kill(os.getpid(), number))
+    beats: list[pl.DataFrame] = []
+    run_until_told(
+        lambda: start_reading(reader, PostgresChannelStore(engine), source="live"), Duties(lambda batch: None, lambda: 0, beats.append)
+    )
+    assert reader.told == ["subscribe", "connect", "disconnect"]
+    assert beats[-1]["is_healthy"].to_list() == [False]
+
+
+def test_the_service_listens_with_the_session_and_the_database_of_the_settings(engine, settings, telegram, monkeypatch):
+    row = {"channel_id": 7, "found_via": "tgstat", "status": "validated", "is_vanished": False, "discovered_at": telegram.NOW}
+    with engine.begin() as connection:
+        connection.execute(sa.insert(tables.TELEGRAM_CHANNELS).values(**row))
+    opened: list[str] = []
+
+    def open_reader(settings, purpose):
+        opened.append(purpose)
+        client = telegram.FakeClient()
+        client.channel(7, username="rocket").post(1, "hello", datetime.now(UTC))
+        return TelethonReader(client)
+
+    def sweep() -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 1
+
+    monkeypatch.setattr(service, "open_reader", open_reader)
+    service.run(engine, settings, handle=lambda batch: None, sweep=sweep)
+    assert opened == ["listen"]
+    stored = read_frame(engine, sa.select(tables.TELEGRAM_MESSAGES.c.text, tables.TELEGRAM_MESSAGES.c.source))
+    assert stored.rows() == [("hello", "live")]
+    assert read_frame(engine, sa.select(tables.HEARTBEATS.c.name, tables.HEARTBEATS.c.is_healthy)).rows() == [("listen", False)]

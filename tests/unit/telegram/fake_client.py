@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO, ClassVar
 
-from telethon import events
+from telethon import events, utils
+from telethon.client.messages import MessageMethods
 from telethon.tl import functions, types
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -30,7 +31,7 @@ class FakeChannel:
         self.is_difference_too_long = False
         self.gone: Exception | None = None
         self.entity = types.Channel(
-            channel_id, title, types.ChatPhotoEmpty(), NOW, username=username, left=not is_joined, participants_count=1000
+            channel_id, title, types.ChatPhotoEmpty(), NOW, username=username, access_hash=1, left=not is_joined, participants_count=1000
         )
 
     def _tell(self, update: Any) -> Any:
@@ -61,20 +62,7 @@ class FakeChannel:
         return self._tell(types.UpdateDeleteChannelMessages(self.channel_id, list(message_ids), self.pts, len(message_ids)))
 
 
-class FakeDownload:
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.is_closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self.content), 1000):
-            yield self.content[start : start + 1000]
-
-    async def close(self) -> None:
-        self.is_closed = True
-
-
-class FakeClient:
+class FakeClient(MessageMethods):
     """The part of TelegramClient that we call. `failures[method]` are raised one by one before the method works again."""
 
     def __init__(self) -> None:
@@ -129,17 +117,28 @@ class FakeClient:
                 return channel.entity
         raise ValueError(f'No user has "{reference}" as username')
 
-    async def iter_messages(
-        self, entity: Any, *, limit: int, max_id: int, min_id: int, reverse: bool, wait_time: float
-    ) -> AsyncIterator[Any]:
-        await asyncio.sleep(0)
-        self._fail("iter_messages", entity.id)
-        ids = sorted(self.channels[entity.id].messages, reverse=not reverse)
-        chosen = [one for one in ids if one > min_id and (not max_id or one < max_id)]
-        for one in chosen[:limit]:
-            yield self.channels[entity.id].messages[one]
+    # What Telethon's own iteration over messages, which this client inherits, asks of a client.
+    _self_id = 1
+    _mb_entity_cache: ClassVar[dict[int, Any]] = {}
+
+    async def get_input_entity(self, entity: Any) -> Any:
+        return utils.get_input_peer(entity)
+
+    def _history(self, request: functions.messages.GetHistoryRequest) -> Any:
+        """Telegram's answer: newest first, from the first message older than the offset, moved by add_offset."""
+        channel = self.channels[request.peer.channel_id]
+        ids = sorted(channel.messages, reverse=True)
+        start = sum(one >= request.offset_id for one in ids) if request.offset_id else 0
+        start += request.add_offset
+        chosen = ids[max(start, 0) : max(start + request.limit, 0)]
+        chosen = [one for one in chosen if one > request.min_id and (not request.max_id or one < request.max_id)]
+        return types.messages.ChannelMessages(channel.pts, len(ids), [channel.messages[one] for one in chosen], [], [channel.entity], [])
 
     async def __call__(self, request: Any) -> Any:
+        await asyncio.sleep(0)
+        if isinstance(request, functions.messages.GetHistoryRequest):
+            self._fail("iter_messages", request.peer.channel_id)
+            return self._history(request)
         channel = self.channels[request.channel.id]
         match request:
             case functions.channels.GetFullChannelRequest():
@@ -164,9 +163,12 @@ class FakeClient:
         other = [update for update in part if not isinstance(update, types.UpdateNewChannelMessage)]
         return types.updates.ChannelDifference(part[-1].pts, new, other, [], [], final=len(missed) <= 2)
 
-    def iter_download(self, media: Any) -> FakeDownload:
+    async def download_media(self, message: Any, *, file: BinaryIO) -> BinaryIO:
         self._fail("download", 0)
-        return FakeDownload(self.photos[media.photo.id])
+        content = self.photos[message.media.photo.id]
+        for start in range(0, len(content), 1000):
+            file.write(content[start : start + 1000])
+        return file
 
     def add_event_handler(self, handler: Callable[[Any], Awaitable[None]], event: events.Raw) -> None:
         self.handlers.append((handler, event))

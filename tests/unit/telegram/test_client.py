@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+from pathlib import Path
 
 import pytest
 from telethon import errors
 
+import pnd_dagster
 from pnd_dagster.errors import SettingError, SourceError, TransientError
 from pnd_dagster.telegram.client import ChannelGoneError, ChannelReference, TelegramReader, TelethonReader
 
@@ -107,21 +110,45 @@ def test_a_session_without_login_is_told_at_connecting(telegram):
         ask(telegram, lambda reader: reader.connect(), prepare=log_out)
 
 
-def test_a_photo_is_cut_off_at_the_limit_and_the_stream_closed(telegram):
+def test_a_photo_is_cut_off_at_the_limit(telegram):
     async def run():
         client = telegram.FakeClient()
         message = client.channel(7).post(1, "", media=telegram.photo_media(55, 10)).message
         client.photos[55] = b"x" * 5000
-        streams = []
-        download = client.iter_download
-        client.iter_download = lambda media: streams.append(download(media)) or streams[-1]
         reader = TelethonReader(client)
         assert await reader.photo(message, max_bytes=5000) == b"x" * 5000
         with pytest.raises(SourceError, match="photo of message 1 is larger than 3000 bytes"):
             await reader.photo(message, max_bytes=3000)
-        assert [stream.is_closed for stream in streams] == [True, True]
+        client.photos[55] = b""
+        with pytest.raises(SourceError, match="photo of message 1 is empty"):
+            await reader.photo(message, max_bytes=3000)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({}, range(250, 150, -1)),
+        ({"below": 120}, range(119, 19, -1)),
+        ({"below": 50}, range(49, 0, -1)),
+        ({"below": 1}, []),
+        ({"above": 0, "oldest_first": True}, range(1, 101)),
+        ({"above": 100, "oldest_first": True}, range(101, 201)),
+        ({"above": 200, "oldest_first": True}, range(201, 251)),
+        ({"above": 250, "oldest_first": True}, []),
+        ({"above": 400, "oldest_first": True}, []),
+    ],
+)
+def test_pages_hold_what_lies_between_their_bounds(telegram, bounds, expected):
+    def fill(client):
+        for number in range(1, 251):
+            client.channels[7].post(number, f"message {number}")
+
+    async def question(reader):
+        return [message.id for message in await reader.page(await find(reader), **bounds)]
+
+    assert ask(telegram, question, prepare=fill) == list(expected)
 
 
 def test_an_invalid_counter_counts_as_having_been_away_too_long(telegram):
@@ -148,3 +175,15 @@ def test_the_reader_offers_reads_only():
         "subscribe",
     }
     assert public == {name for name in vars(TelegramReader) if not name.startswith("_")}
+
+
+def test_telethon_is_imported_only_when_a_function_needs_it():
+    package = Path(pnd_dagster.__file__).parent
+    at_import = [
+        f"{path.name}: {ast.unparse(statement)}"
+        for path in [*package.glob("telegram/*.py"), *package.glob("services/*.py")]
+        for statement in ast.parse(path.read_text()).body
+        if isinstance(statement, ast.Import | ast.ImportFrom) and "telethon" in ast.unparse(statement)
+    ]
+    assert at_import == []
+    assert "from telethon import errors" in (package / "telegram/client.py").read_text()

@@ -13,6 +13,7 @@ from telethon import errors
 from pnd_dagster import tables
 from pnd_dagster.errors import SettingError
 from pnd_dagster.storage import read_frame
+from pnd_dagster.telegram import history
 from pnd_dagster.telegram.channel_store import Cursor, PostgresChannelStore
 from pnd_dagster.telegram.client import ChannelReference, TelethonReader
 from pnd_dagster.telegram.history import read_histories, start_reading
@@ -231,3 +232,18 @@ def test_photos_are_downloaded_up_to_the_limit_and_named_in_their_rows(engine, c
     assert messages(engine).filter(pl.col("message_id") >= 360).equals(photos)
     # Only what failed is tried again.
     assert client.requests.count(("download", 0)) == downloads + 1
+
+
+def test_the_histories_of_all_validated_channels_are_read_with_the_history_session(engine, settings, client, telegram, monkeypatch):
+    asyncio.run(read(engine, client, ROCKET, now=telegram.NOW))
+    with engine.begin() as connection:
+        connection.execute(sa.update(tables.TELEGRAM_CHANNELS).values(status="validated"))
+    client.channel(8, "Moon Club", username="moon").post(1, "never asked for", telegram.NOW)
+    client.channels[7].post(352, "news", telegram.NOW)
+    opened: list[str] = []
+    monkeypatch.setattr(history, "open_reader", lambda settings, purpose: opened.append(purpose) or TelethonReader(client))
+    told: list[int] = []
+    outcomes = history.update_histories(engine, settings, on_channel=lambda outcome: told.append(outcome.channel_id))
+    assert [(outcome.channel_id, outcome.message_count) for outcome in outcomes] == [(7, 1)]
+    assert (opened, told) == (["history"], [7])
+    assert client.disconnected.done()

@@ -6,12 +6,14 @@ import asyncio
 from datetime import timedelta
 
 import polars as pl
+import pytest
 import sqlalchemy as sa
 from telethon import errors
 from telethon.tl import types
 
 from pnd_dagster import tables
-from pnd_dagster.storage import read_frame
+from pnd_dagster.errors import DatabaseError
+from pnd_dagster.storage import create_engine, read_frame
 from pnd_dagster.telegram.channel_store import Cursor, PostgresChannelStore
 from pnd_dagster.telegram.client import ChannelReference, TelethonReader
 from pnd_dagster.telegram.history import start_reading
@@ -185,3 +187,18 @@ def test_cursors_only_move_forward_whoever_moves_them(engine, telegram):
     store.advance(Cursor(7, pts=60), now=telegram.NOW)
     assert store.cursor(7) == Cursor(7, 40, 200, True, 60)
     assert store.cursor(8) == Cursor(8)
+
+
+def test_a_database_that_is_gone_is_a_database_error_whatever_is_asked_of_it(telegram):
+    store = PostgresChannelStore(create_engine("postgresql://nobody@127.0.0.1:1/nothing"))
+    batch = updates_batch([telegram.FakeChannel(7, "Rocket Room", None).post(1, "x")], store, source="live", now=telegram.NOW)
+    for ask in (
+        lambda: store.save(batch),
+        lambda: store.advance(Cursor(7, 1, 1), now=telegram.NOW),
+        lambda: store.cursor(7),
+        store.references,
+        lambda: store.posted(7, [1]),
+        lambda: store.record_vanished(7),
+    ):
+        with pytest.raises(DatabaseError):
+            ask()

@@ -11,7 +11,7 @@ from telethon import errors
 
 from pnd_dagster.errors import SettingError, TransientError
 from pnd_dagster.settings import load_settings
-from pnd_dagster.telegram.sessions import login, open_reader, secure_session_file
+from pnd_dagster.telegram.sessions import login, open_reader, secure_session_file, session_file
 
 
 def mode(path) -> int:
@@ -66,6 +66,12 @@ def test_missing_keys_are_named(tmp_path):
         open_reader(load_settings(telegram_session_file=tmp_path / "telegram.session"))
 
 
+def test_history_runs_have_a_session_of_their_own(tmp_path):
+    configured = load_settings(telegram_session_file=tmp_path / "telegram.session")
+    assert session_file(configured, "listen") == tmp_path / "telegram.session"
+    assert session_file(configured, "history") == tmp_path / "telegram-history.session"
+
+
 def test_the_client_leaves_flood_waits_to_us(tmp_path):
     configured = load_settings(telegram_api_id=1, telegram_api_hash="h", telegram_session_file=tmp_path / "telegram.session")
 
@@ -105,7 +111,7 @@ class Gate:
 def enter(gate, **questions):
     asked = {"ask_phone": lambda: "+100", "ask_code": lambda: "11111", "ask_password": lambda: "secret", **questions}
     try:
-        return asyncio.run(login(load_settings(), make_client=lambda settings: gate, **asked))
+        return asyncio.run(login(load_settings(), make_client=lambda settings, purpose: gate, **asked))
     finally:
         assert not gate.is_connected
 
