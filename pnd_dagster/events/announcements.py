@@ -21,6 +21,7 @@ RELEASE_LEAD = timedelta(minutes=15)
 RELEASE_LAG = timedelta(hours=3)
 EXPIRES_AFTER = timedelta(hours=6)
 UNDATED_EXPIRES_AFTER = timedelta(days=7)
+_PRECISE = timedelta(minutes=61)  # countdowns of up to an hour are posted on the minute
 _SURE = 0.6
 
 
@@ -174,11 +175,17 @@ def count_down(known: list[Announcement], message: Message, zone_text: str | Non
         for a in known
         if a.is_open and a.scheduled_at and _may_be_one(a.exchange, exchange) and abs(a.scheduled_at - reading.at) <= timedelta(minutes=35)
     ]
+    is_close = remaining is not None and remaining.at - message.date <= _PRECISE
     if near:
         match = min(near, key=lambda a: abs((a.scheduled_at or reading.at) - reading.at))
+        if is_close and match.is_inferred and match.zone_text is None:
+            _correct(match, message, reading.at)
         if match.exchange is None and exchange:
             _fill(match, message, exchange, None)
         return match.scheduled_at
+    if is_close and (slipped := _slipped(known, reading.at, exchange)):
+        _correct(slipped, message, reading.at)
+        return slipped.scheduled_at
     if message.confidence >= _SURE and (exchange or is_pump_wording(message.text)) and reading.at - message.date <= timedelta(days=2):
         undated = next((a for a in known if a.is_open and a.scheduled_at is None and _may_be_one(a.exchange, exchange)), None)
         rounded = reading._replace(at=_to_five_minutes(reading.at), is_inferred=True) if remaining else reading
@@ -287,6 +294,28 @@ def _reschedule(announcement: Announcement, scheduled_at: datetime | None, at: d
     announcement.scheduled_at = scheduled_at
     announcement.schedule_revision += 1
     announcement.status, announcement.status_at = "postponed", at
+
+
+def _slipped(known: list[Announcement], at: datetime, exchange: str | None) -> Announcement | None:
+    """The announcement that a countdown shows to be an hour off: its zone was summer time, or none was written."""
+    hour = timedelta(hours=1)
+    for announcement in known:
+        if not announcement.is_open or announcement.scheduled_at is None or not _may_be_one(announcement.exchange, exchange):
+            continue
+        if abs(abs(announcement.scheduled_at - at) - hour) <= SAME_PUMP:
+            return announcement
+    return None
+
+
+def _correct(announcement: Announcement, message: Message, at: datetime) -> None:
+    """Set the start to what a close countdown says; nobody postponed anything, so the state stays."""
+    at = _to_five_minutes(at)
+    if announcement.scheduled_at is None or abs(announcement.scheduled_at - at) <= timedelta(minutes=3):
+        return
+    announcement.previous_scheduled_at, announcement.scheduled_at = announcement.scheduled_at, at
+    announcement.schedule_revision += 1
+    announcement.is_inferred = True
+    announcement.add_evidence(message)
 
 
 def _may_be_one(a: str | None, b: str | None) -> bool:

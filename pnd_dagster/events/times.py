@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
 from pnd_dagster.events.dates import DateMention, find_dates
-from pnd_dagster.events.zones import Zone, find_zones, parse_zone, to_utc
+from pnd_dagster.events.zones import Zone, find_zones, parse_zone, to_utc, zone_of_language
 
 LONGEST_LEAD = timedelta(days=31)
 LONGEST_LAG = timedelta(hours=12)
@@ -43,6 +43,7 @@ _NUMBER_WORDS = {
     "twenty": 20,
     "thirty": 30,
 }
+_DOUBLE_ZONE = re.compile(r"\b(?:UTC|GMT)\s?[/|]\s?(?=(?:UTC|GMT)\b)", re.IGNORECASE)
 _AM_PM = r"(?P<ap>[ap])\.?\s?m\b\.?"
 _CLOCK = re.compile(
     rf"(?<![\d.,:/$#_+])(?P<hour>\d{{1,2}})\s?(?P<separator>[:;.]|:\s(?=[03]0\b)|h(?=\d\d))(?P<minute>[0-5]\d)(?::[0-5]\d)?(?!\d|\s?%|[.,]\d|/\d|\s?[kx]\b)(?:\s*{_AM_PM})?",
@@ -54,7 +55,7 @@ _BARE_HOUR = re.compile(
     re.IGNORECASE,
 )
 _LABELLED_HOUR = re.compile(
-    r"(?:\btime|\bsaati?|\bhora|\bвремя|\bclock)\b[^\w\n]{1,6}(?P<hour>\d{4}|\d{1,2})(?!\d|[./:_-]\d|\s?(?:minutes?|mins?|hours?|%|x|days?|st|nd|rd|th)\b|\s?[ap]\.?m\b)",
+    r"(?:\btime|\bsaati?|\bhora|\bвремя|\bclock)\b[^\w\n]{1,6}(?P<hour>\d{4}|\d{1,2})(?!\d|[./:_-]\d|\s?(?:minutes?|mins?|hours?|%|x|days?|st|nd|rd|th)\b|\s?[ap]\.?m\b|\s(?:of\s)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))",
     re.IGNORECASE,
 )
 _WORD_TIME = re.compile(r"\b(?P<word>noon|midnight)\b", re.IGNORECASE)
@@ -97,9 +98,11 @@ def read_times(text: str, anchor: datetime, zone_text: str | None = None) -> lis
     Args:
         text: a normalised message; only its first 4,000 characters are read.
         anchor: when the message was posted, UTC. Times must lie between 12 hours before and 31 days after it.
-        zone_text: zone to assume where none is written, such as the one the channel wrote last; UTC if None.
+        zone_text: zone to assume where none is written, such as the one the channel wrote last; that of the
+            text's language, else UTC, if None.
     """
-    text = text[:_READ_CHARACTERS]
+    # 'UTC/GMT +3' is one zone; blanks keep every position.
+    text = _DOUBLE_ZONE.sub(lambda match: " " * len(match.group()), text[:_READ_CHARACTERS])
     anchor = anchor.astimezone(UTC)
     if not any(character.isdigit() for character in text) and not _WORD_TIME.search(text) and not _AHEAD.search(text):
         return []
@@ -107,7 +110,7 @@ def read_times(text: str, anchor: datetime, zone_text: str | None = None) -> lis
     clocks = _find_clocks(text)
     if not clocks:
         return [relative] if relative else []
-    default = parse_zone(zone_text) if zone_text else None
+    default = (parse_zone(zone_text) if zone_text else None) or zone_of_language(text)
     dates = find_dates(text, anchor.date())
     candidates = [candidate for clock in clocks for candidate in _place(text, clock, dates, anchor, default)]
     candidates = [candidate for candidate in candidates if anchor - LONGEST_LAG <= candidate.at <= anchor + LONGEST_LEAD]
@@ -122,7 +125,10 @@ def is_days_ahead(text: str) -> bool:
 
 
 def read_remaining(text: str, anchor: datetime) -> TimeReading | None:
-    """The moment that a countdown ('15 minutes left', 'in 2 hours') points at, to the full minute; None if `text` is none."""
+    """The moment that a countdown ('15 minutes left', 'in 2 hours') points at, to the full minute; None if `text` is none.
+
+    `is_inferred` marks those of two hours and more, which are rough.
+    """
     match = _AHEAD.search(text[:_READ_CHARACTERS])
     if not match:
         return None
@@ -136,7 +142,8 @@ def read_remaining(text: str, anchor: datetime) -> TimeReading | None:
     at = anchor.astimezone(UTC) + delta
     # Countdown posts come within a minute of the mark they name.
     at = (at + timedelta(seconds=30)).replace(second=0, microsecond=0)
-    return TimeReading(at, None, match.group().strip(), False) if delta <= timedelta(days=4) else None
+    # '24 hours left' is posted at any minute of the hour.
+    return TimeReading(at, None, match.group().strip(), delta >= timedelta(hours=2)) if delta <= timedelta(days=4) else None
 
 
 def _find_clocks(text: str) -> list[_Clock]:
@@ -149,7 +156,7 @@ def _find_clocks(text: str) -> list[_Clock]:
         if any(match.start() < clock.end and match.end() > clock.start for clock in found):
             continue
         after = next(
-            (z for z in zones if z.start >= match.end() - 1 and re.fullmatch(r"[\s(\[,|\-–_]{0,4}", text[match.end() : z.start])), None
+            (z for z in zones if z.start >= match.end() - 1 and re.fullmatch(r"[\s(\[,|\-–_]{0,9}", text[match.end() : z.start])), None
         )
         before = next(
             (z for z in reversed(zones) if z.end <= match.start() and re.fullmatch(r"[\s)\],:/|=\-–]{0,6}", text[z.end : match.start()])),
@@ -159,8 +166,8 @@ def _find_clocks(text: str) -> list[_Clock]:
         zone = mention.zone if mention else None
         # '7 pm GMT London': the place says whose clock it is.
         if after and zone:
-            place = next((z for z in zones if z.start >= after.end and re.fullmatch(r"[\s(,]{0,3}", text[after.end : z.start])), None)
-            if place and place.zone.text.upper() in ("LONDON", "UK", "ENGLAND"):
+            place = next((z for z in zones if z.start >= after.end and re.fullmatch(r"[\s(),\[\]]{0,5}", text[after.end : z.start])), None)
+            if place and place.zone.text.upper() in ("LONDON", "UK", "ENGLAND") and zone.other:
                 zone = Zone(zone.text, place.zone.main, None)
         found.append(_Clock(match.start(), after.end if after else match.end(), hour, minute, zone or common))
     found.sort()
@@ -292,6 +299,8 @@ def _reconcile(relative: TimeReading, candidates: list[_Candidate]) -> list[Time
             hours = round((relative.at - shifted).total_seconds() / 1800) / 2
             if abs(shifted + timedelta(hours=hours) - relative.at) <= timedelta(minutes=12):
                 return [TimeReading(shifted + timedelta(hours=hours), None, relative.time_text, True)]
-    # The clock times are those of another pump, or of a chart: a dated one with a zone stands beside the countdown.
-    dated = [candidate for candidate in candidates if candidate.has_date and candidate.zone]
-    return [relative, *(_vote(group) for group in _same_moment(dated))]
+    # The clock times are those of another pump, or of a chart: a dated one with a zone stands beside the countdown. 'Buy within
+    # 5 minutes' in the rules of a dated pump is no countdown.
+    dated = [_vote(group) for group in _same_moment([candidate for candidate in candidates if candidate.has_date and candidate.zone])]
+    is_rule = dated and relative.time_text.lower().startswith(("in", "after", "within", "next"))
+    return dated if is_rule else [relative, *dated]

@@ -20,6 +20,8 @@ _FIXED_HOURS = {
     "MSK": 3.0,
     "TRT": 3.0,
     "TSI": 3.0,
+    "KSA": 3.0,
+    "PAK": 5.0,
     "IST": 5.5,
     "PKT": 5.0,
     "GST": 4.0,
@@ -69,11 +71,13 @@ _STANDARD_HOURS = {"EST": -5.0, "CST": -6.0, "PST": -8.0, "CET": 1.0, "EET": 2.0
 _ZONE = (
     r"(?:(?i:GMT|UTC)(?:(?P<{0}sign>[+-])(?P<{0}tight>\d{{1,2}})(?::?(?P<{0}tightmin>00|30|45))?(?!\d)"
     r"|\s?(?P<{0}sign2>[+-])\s?(?P<{0}loose>\d{{1,2}})(?!\d|\s*[:.]\d\d|\s*(?i:am|pm)\b))?(?![A-Za-z])"
-    r"|(?:AEST|CEST|EEST|EDT|CDT|PDT|EST|CST|PST|CET|EET|WET|BST|MSK|TRT|TSI|IST|PKT|GST|WAT|CAT|EAT|WIB|ICT|SGT|HKT|PHT|MYT|JST|KST|BRT)\b"
+    r"|(?:AEST|CEST|EEST|EDT|CDT|PDT|EST|CST|PST|CET|EET|WET|BST|MSK|TRT|TSI|KSA|PAK|IST|PKT|GST|WAT|CAT|EAT|WIB|ICT|SGT|HKT|PHT|MYT|JST|KST|BRT)\b"
     r"|(?:ET|PT)\b|(?<=\d)Z\b|(?i:UK|LONDON|ENGLAND|MOSCOW|RUSSIA|INDIAN?|TURKEY|ISTANBUL|NEW\sYORK|DUBAI|SINGAPORE|HONG\sKONG|BERLIN|PARIS)\b(?=\s*(?i:time|\)|/|,|\||$)))"
 )
 ZONE_PATTERN = _ZONE.format("zone_")
 _ZONE_REGEX = re.compile(rf"(?<![A-Za-z]){ZONE_PATTERN}", re.MULTILINE)
+_TURKISH = re.compile(r"\b(?:saati?|tarih|borsa|yarın|bugün)\b", re.IGNORECASE)
+_RUSSIAN = re.compile(r"\b(?:время|дата|биржа|завтра|сегодня)\b", re.IGNORECASE)
 
 
 class Zone(NamedTuple):
@@ -130,6 +134,15 @@ def _zone_of(match: re.Match[str]) -> Zone | None:
         return Zone(text, _fixed(_FIXED_HOURS[name]), None)
     other = _fixed(_STANDARD_HOURS[name]) if name in _STANDARD_HOURS else None
     return Zone(text, ZoneInfo(_REGIONS[name]), other)
+
+
+def zone_of_language(text: str) -> Zone | None:
+    """The zone that announcers of a language mean when they write none: Turkey's for Turkish, Moscow's for Russian."""
+    if _TURKISH.search(text):
+        return Zone("Turkey", ZoneInfo("Europe/Istanbul"), None)
+    if _RUSSIAN.search(text):
+        return Zone("Moscow", ZoneInfo("Europe/Moscow"), None)
+    return None
 
 
 def to_utc(local: datetime, zone: tzinfo) -> datetime:

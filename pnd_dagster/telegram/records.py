@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,15 +68,16 @@ def batch_of_records(
     misfits: list[Refusal] = []
     series: dict[str, pl.Series] = {}
     for ours, theirs in columns.items():
-        is_fitting = _ACCEPTS.get(str(ROW_SCHEMA[ours]), _is_number_or_text)
+        accepted = _ACCEPTED.get(str(ROW_SCHEMA[ours]), _NUMBER_OR_TEXT)
         values = [record.get(theirs) for _, record in records]
-        for row, value in enumerate(values):
-            if value is not None and not is_fitting(value):
-                location, record = records[row]
-                is_kept[row] = is_kept[row] and ours not in REQUIRED
-                reason = f"{ours} has the wrong type: {type(value).__name__}{'' if ours in REQUIRED else KEPT}"
-                misfits.append(Refusal(location, reason, {name: record.get(name) for name in columns.values()}))
-                values[row] = None
+        if not set(map(type, values)) <= accepted:
+            for row, value in enumerate(values):
+                if type(value) not in accepted:
+                    location, record = records[row]
+                    is_kept[row] = is_kept[row] and ours not in REQUIRED
+                    reason = f"{ours} has the wrong type: {type(value).__name__}{'' if ours in REQUIRED else KEPT}"
+                    misfits.append(Refusal(location, reason, {name: record.get(name) for name in columns.values()}))
+                    values[row] = None
         series[ours] = _series(ours, values)
     locations = [location for (location, _), keep in zip(records, is_kept, strict=True) if keep]
     frame = pl.DataFrame(series).filter(pl.Series(is_kept, dtype=pl.Boolean))
@@ -95,24 +96,22 @@ def new_channels(channels: pl.DataFrame, titles: dict[int, str | None]) -> pl.Da
     return chosen
 
 
-def _is_number_or_text(value: Any) -> bool:
-    return isinstance(value, int | float | str) and not isinstance(value, bool)
-
-
-_ACCEPTS: dict[str, Callable[[Any], bool]] = {
-    "Int64": _is_number_or_text,
-    "Boolean": lambda value: isinstance(value, bool | int | str),
-    "String": lambda value: isinstance(value, str),
-}
+# What the values of a column may be in JSON. True and False are numbers to Python, but no ids and no counts.
+_NUMBER_OR_TEXT = {type(None), int, float, str}
+_ACCEPTED = {"Int64": _NUMBER_OR_TEXT, "Boolean": {type(None), bool, int, str}, "String": {type(None), str}}
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:
     """A column of Python values: numbers stay numbers when all are, else everything is text for the coercion to read."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds <= {str}:
-        return pl.Series(name, [None if value is None else clean_text(value) for value in values], dtype=pl.String)
+    kinds = set(map(type, values)) - {type(None)}
     if kinds == {bool}:
         return pl.Series(name, values, dtype=pl.Boolean)
     if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
         return pl.Series(name, values, dtype=pl.Int64)
-    return pl.Series(name, [None if value is None else clean_text(str(value)) for value in values], dtype=pl.String)
+    if not kinds <= {str}:
+        values = [None if value is None else str(value) for value in values]
+    try:
+        return pl.Series(name, values, dtype=pl.String)
+    except UnicodeEncodeError:
+        # Lone surrogates, which JSON can write and nothing else can hold.
+        return pl.Series(name, [None if value is None else clean_text(value) for value in values], dtype=pl.String)

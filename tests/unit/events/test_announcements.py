@@ -147,3 +147,18 @@ def test_two_days_of_the_same_announcement_are_two_pumps(channel: Any) -> None:
 
     assert (first["status"], second["status"]) == ("released", "scheduled")
     assert second["scheduled_at"] - first["scheduled_at"] == timedelta(days=1)
+
+
+def test_a_close_countdown_corrects_an_hour_that_summer_time_moved(channel: Any) -> None:
+    (pump,) = told(channel((0, ANNOUNCEMENT, ANNOUNCED), (210, COUNTDOWN, "30 minutes left until the pump")))
+
+    assert (pump["scheduled_at"], pump["previous_scheduled_at"], pump["status"]) == (at(16), at(17), "scheduled")
+    assert (pump["schedule_revision"], pump["is_inferred"], pump["evidence_message_ids"]) == (1, True, [1, 2])
+
+
+def test_a_close_countdown_sharpens_a_rough_one(channel: Any) -> None:
+    (pump,) = told(
+        channel((3, COUNTDOWN, "5 hours left until the pump"), (270, COUNTDOWN, "30 minutes left"), (290, COUNTDOWN, "10 minutes left"))
+    )
+
+    assert pump["scheduled_at"] == at(17)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -254,6 +255,54 @@ def test_a_session_that_is_revoked_ends_the_listener_with_a_clear_error(engine, 
 
     with pytest.raises(SettingError, match="run `pnd login`"):
         scene.play(script)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_through_lost_connections_every_message_edit_and_deletion_arrives_once(engine, telegram, seed):
+    scene = Scene(engine, telegram)
+    chance = random.Random(seed)
+    table = tables.TELEGRAM_MESSAGES
+    ledger: dict[int, str] = {}
+
+    def present() -> dict[int, str]:
+        chosen = (table.c.message_id, table.c.text, table.c.edited_at, table.c.is_deleted)
+        revisions = read_frame(engine, sa.select(*chosen)).sort("edited_at", nulls_last=False)
+        gone = revisions.filter("is_deleted")["message_id"].to_list()
+        latest = revisions.filter(~pl.col("is_deleted")).group_by("message_id", maintain_order=True).last()
+        return {number: text for number, text in latest.select("message_id", "text").iter_rows() if number not in gone}
+
+    async def script(client, until):
+        channel, is_up = client.channels[7], True
+        ledger[1] = "before"
+        for step in range(2, 80):
+            at = telegram.NOW + timedelta(seconds=step / 100)
+            old = chance.choice(sorted(ledger))
+            match chance.choice(["post", "post", "post", "edit", "delete", "cut"]):
+                case "post":
+                    update, ledger[step] = channel.post(step, f"message {step}", telegram.NOW), f"message {step}"
+                case "edit":
+                    update, ledger[old] = channel.edit(old, f"edited in step {step}", at), f"edited in step {step}"
+                case "delete" if len(ledger) > 2:
+                    update = channel.delete(old)
+                    del ledger[old]
+                case _:
+                    update, is_up = None, False
+                    client.failures["connect"] = [ConnectionError("no route")]
+                    client.lose_connection()
+            if not is_up:
+                # What happens while the line is down is never pushed.
+                is_up = chance.random() < 0.3
+                if is_up:
+                    connections = client.connections
+                    await until(lambda before=connections: client.connections > before and not client.disconnected.done())
+            elif update is not None:
+                await client.push(update)
+        client.lose_connection()
+        await until(lambda: present() == ledger)
+
+    scene.play(script)
+    revisions = read_frame(engine, sa.select(table.c.message_id, table.c.revision_id))
+    assert revisions.is_unique().all()
 
 
 class QuietReader:
