@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
         default_factory=list, description="Message archives that the graph imports: Parquet, JSONL or Telegram Desktop exports"
     )
 
+    export_zone: str = Field("UTC", description="Time zone of Telegram Desktop exports from before 2022, which name none")
+
     telegram_api_id: int | None = Field(None, gt=0, description="From my.telegram.org")
     telegram_api_hash: SecretStr | None = Field(None, description="From my.telegram.org")
     telegram_session_file: Path = Field(
@@ -57,6 +60,15 @@ class Settings(BaseSettings):
 
     ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
 
+    @field_validator("export_zone")
+    @classmethod
+    def _must_be_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"{value} is no time zone; expected a name such as Europe/Zurich") from None
+        return value
+
     @field_validator("archives", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
@@ -71,11 +83,6 @@ class Settings(BaseSettings):
     @classmethod
     def _expand(cls, value: Path) -> Path:
         return value.expanduser().absolute()
-
-    @property
-    def telegram_history_session_file(self) -> Path:
-        """Session of history runs: they go on while the listener uses the other one."""
-        return self.telegram_session_file.with_suffix(".history.session")
 
     @property
     def media_dir(self) -> Path:

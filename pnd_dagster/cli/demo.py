@@ -16,6 +16,7 @@ from pnd_dagster.cli.orchestration import run_main_job_with_progress, ui
 from pnd_dagster.settings import Settings, settings
 from pnd_dagster.storage import connect, embedded, read_frame
 from pnd_dagster.tables import PUMP_EVENTS
+from pnd_dagster.telegram.sessions import session_file
 
 DAYS = 60
 SEED = 7
@@ -54,12 +55,12 @@ def demo(
 
 def has_real_sources(configured: Settings) -> bool:
     """Whether archives are named, or a Telegram session exists."""
-    return bool(configured.archives) or (configured.telegram_api_id is not None and configured.telegram_session_file.exists())
+    return bool(configured.archives) or session_file(configured, "history").exists()
 
 
 def _sources(configured: Settings) -> str:
     archives = [path.name for path in configured.archives]
-    return ", ".join([*archives, *(["Telegram"] if configured.telegram_api_id is not None else [])])
+    return ", ".join([*archives, *(["Telegram"] if session_file(configured, "history").exists() else [])])
 
 
 def _simulated(configured: Settings) -> Settings:

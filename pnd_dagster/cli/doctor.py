@@ -100,12 +100,15 @@ def _archives(settings: Settings) -> Finding:
 def _telegram(settings: Settings) -> Finding:
     if settings.telegram_api_id is None or settings.telegram_api_hash is None:
         return Finding("telegram", "off", "no API keys", "set PND_TELEGRAM_API_ID and PND_TELEGRAM_API_HASH from my.telegram.org")
-    if not settings.telegram_session_file.exists():
-        return Finding("telegram", "off", "not logged in", "pnd login")
-    mode = settings.telegram_session_file.stat().st_mode & 0o777
-    if mode != 0o600:
-        return Finding("telegram", "broken", f"session file has mode {mode:o}", f"chmod 600 {settings.telegram_session_file}")
-    return Finding("telegram", "ok", f"session {settings.telegram_session_file}")
+    from pnd_dagster.telegram.sessions import session_file
+
+    files = {purpose: session_file(settings, purpose) for purpose in ("listen", "history")}
+    for file in files.values():
+        if file.exists() and (mode := file.stat().st_mode & 0o777) != 0o600:
+            return Finding("telegram", "broken", f"{file} has mode {mode:o}", f"chmod 600 {file}")
+    if missing := [purpose for purpose, file in files.items() if not file.exists()]:
+        return Finding("telegram", "off", f"not logged in for: {', '.join(missing)}", "pnd login, and pnd login --history")
+    return Finding("telegram", "ok", f"sessions {', '.join(map(str, files.values()))}")
 
 
 def _tgstat(settings: Settings) -> Finding:

@@ -32,7 +32,7 @@ def import_(
     with progress() as bar:
         for path in paths:
             task = bar.add_task(path.name, total=totals[path])
-            imported = import_file(engine, path, on_progress=lambda rows, task=task: bar.advance(task, rows))
+            imported = import_file(engine, path, settings(), on_progress=lambda rows, task=task: bar.advance(task, rows))
             results.append(
                 {"file": str(path), "rows": imported.row_count} | imported.written._asdict() | {"refused": imported.dead_letter_count}
             )

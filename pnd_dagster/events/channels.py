@@ -99,7 +99,8 @@ def _prepare(messages: pl.DataFrame) -> pl.DataFrame:
         pl.col("label").fill_null(int(MessageLabel.NOISE)),
         pl.col("confidence").fill_null(0.0).fill_nan(0.0).clip(0.0, 1.0).round(6),
     )
-    frame = frame.drop_nulls(["channel_id", "message_id", "date"])
+    if empty := [name for name in ("channel_id", "message_id", "date") if frame[name].null_count()]:
+        raise SchemaError(f"messages: NULL in required columns {', '.join(empty)}")
     return frame.unique().sort("channel_id", "date", "message_id", "text", "label", "confidence")
 
 

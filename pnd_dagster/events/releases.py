@@ -114,7 +114,8 @@ def judge_release(message: Message, expected: Expectation, known_symbols: frozen
         )
         points += 4.5 if is_first_word else -1.5
         points -= 1.0 * (message.label != _RELEASE_LABEL and not is_first_word)
-    points -= 1.0 * (message.label != _RELEASE_LABEL and cues.is_advert_wording(text))
+    if message.label != _RELEASE_LABEL:
+        points -= 1.0 * cues.is_advert_wording(text) + 2.0 * cues.is_next_post_cue(text)
     points -= 0.5 * cues.is_news_wording(text) + 0.5 * (len(text) > 600)
     if not expected.last_pump_talk_at or message.date - expected.last_pump_talk_at > timedelta(days=14):
         points -= 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
@@ -12,11 +11,9 @@ import sqlalchemy as sa
 from pnd_dagster.errors import SourceError
 from pnd_dagster.settings import Settings
 from pnd_dagster.storage import NOTHING_WRITTEN, Written
-from pnd_dagster.telegram.channel_store import PostgresChannelStore
-from pnd_dagster.telegram.history import HistoryOutcome, read_histories, start_reading
+from pnd_dagster.telegram.history import HistoryOutcome, update_histories
 from pnd_dagster.telegram.importing import import_file
-from pnd_dagster.telegram.media import MediaFolder
-from pnd_dagster.telegram.sessions import open_reader
+from pnd_dagster.telegram.sessions import session_file
 
 Window = tuple[datetime, datetime]
 
@@ -43,7 +40,7 @@ def collect_messages(
     """
     collected = Collected(0, NOTHING_WRITTEN, 0, [])
     for path in settings.archives:
-        imported = import_file(engine, path, window=window)
+        imported = import_file(engine, path, settings, window=window)
         on_progress(f"{path.name}: {imported.row_count} rows read, {imported.written.inserted} new, {imported.dead_letter_count} refused")
         collected = Collected(
             collected.row_count + imported.row_count,
@@ -51,8 +48,12 @@ def collect_messages(
             collected.dead_letter_count + imported.dead_letter_count,
             [*collected.sources, path.name],
         )
-    if settings.telegram_history_session_file.exists():
-        outcomes = read_telegram(engine, settings, on_progress=on_progress)
+    if session_file(settings, "history").exists():
+
+        def tell(outcome: HistoryOutcome) -> None:
+            on_progress(f"channel {outcome.channel_id}: {outcome.message_count} messages{f', {outcome.error}' if outcome.error else ''}")
+
+        outcomes = update_histories(engine, settings, on_channel=tell)
         count = sum(outcome.message_count for outcome in outcomes)
         collected = collected._replace(
             row_count=collected.row_count + count,
@@ -62,29 +63,3 @@ def collect_messages(
         if errors := [outcome.error for outcome in outcomes if outcome.error and not outcome.is_vanished]:
             raise SourceError(f"{len(errors)} of {len(outcomes)} channels could not be read to the end, the first: {errors[0]}")
     return collected
-
-
-def read_telegram(
-    engine: sa.Engine, settings: Settings, *, on_progress: Callable[[str], object] = lambda message: None
-) -> list[HistoryOutcome]:
-    """Reads the histories of all validated channels with the session of history runs.
-
-    Raises:
-        SettingError: the session is not logged in, or settings are missing.
-    """
-    store = PostgresChannelStore(engine)
-    media = MediaFolder(settings.media_dir, settings.media_max_bytes)
-
-    def tell(outcome: HistoryOutcome) -> None:
-        on_progress(f"channel {outcome.channel_id}: {outcome.message_count} messages{f', {outcome.error}' if outcome.error else ''}")
-
-    async def read() -> list[HistoryOutcome]:
-        reader = open_reader(settings.model_copy(update={"telegram_session_file": settings.telegram_history_session_file}))
-        await reader.connect()
-        try:
-            reading = start_reading(reader, store, source="history", media=media)
-            return await read_histories(reading, store.references(), on_channel=tell)
-        finally:
-            await reader.disconnect()
-
-    return asyncio.run(read())

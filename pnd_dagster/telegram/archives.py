@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -175,7 +176,7 @@ def _json_batches(path: Path, origin: Origin) -> Iterator[MessageBatch]:
             if not names and not records:
                 raise SourceError(f"{path}: not JSON lines: {failures[0].location} {failures[0].reason}")
             # Optional fields may first appear late in the file.
-            names.update((name, None) for _, record in records for name in record)
+            names.update(dict.fromkeys(chain.from_iterable(record for _, record in records)))
             yield batch_of_records(records, _choose_columns(list(names), path), origin, refusals=failures)
 
 

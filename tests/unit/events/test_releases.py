@@ -190,6 +190,13 @@ def test_a_missing_column_is_named(channel: Any) -> None:
         build_channel(channel().drop("confidence"), KNOWN)
 
 
+def test_an_empty_date_is_named_and_not_dropped_in_silence(channel: Any) -> None:
+    messages = channel((0, RELEASE, "The coin is NEBL")).with_columns(date=pl.lit(None, pl.Datetime("us", "UTC")))
+
+    with pytest.raises(SchemaError, match="date"):
+        build_channel(messages, KNOWN)
+
+
 def test_thousands_of_messages_are_replayed_in_seconds(channel: Any) -> None:
     posts = [
         (float(i), COUNTDOWN if i % 3 == 0 else NOISE, f"{i % 50} minutes left for the pump on Binance" if i % 3 == 0 else "hello $NEBL")
