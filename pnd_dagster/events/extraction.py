@@ -11,7 +11,7 @@ from pnd_dagster.events.channels import build_channel
 from pnd_dagster.events.clusters import cluster_events
 from pnd_dagster.events.schedule import schedule_pumps
 
-EXTRACTOR_VERSION = "rules-1"
+EXTRACTOR_VERSION = "rules-2"
 
 
 class Extraction(NamedTuple):

@@ -14,7 +14,7 @@ from pnd_dagster.events.clusters import cluster_events
 from pnd_dagster.events.extraction import EXTRACTOR_VERSION
 from pnd_dagster.events.schedule import schedule_pumps
 from pnd_dagster.messages.classifier import Classifier
-from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, replace_window, upsert
+from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, replace_window, transaction, upsert
 from pnd_dagster.tables import (
     CHANNEL_BUILDS,
     MESSAGE_LABELS,
@@ -93,8 +93,11 @@ def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Co
 
 
 def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: list[int]) -> pl.DataFrame:
-    """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label,
-    confidence, has_media. The first revision we hold counts from the message's own time, the later ones from their edit."""
+    """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label, confidence.
+
+    The first revision we hold counts from the message's own time, the later ones from their edit. What members of a group wrote is left
+    out where the channel itself posts too: members guess the coin, they do not name it.
+    """
     message, label = TELEGRAM_MESSAGES.c, MESSAGE_LABELS.c
     order = sa.func.row_number().over(
         partition_by=(message.channel_id, message.message_id), order_by=(message.edited_at.nulls_first(), message.ingested_at)
@@ -108,7 +111,7 @@ def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: li
             message.text,
             label.label,
             label.confidence,
-            message.media_type.is_not(None).label("has_media"),
+            message.is_from_member,
         )
         .join(
             MESSAGE_LABELS,
@@ -124,7 +127,12 @@ def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: li
             label.labeller_version == classifier.version,
         )
     )
-    return read_frame(engine, statement)
+    return _without_members(read_frame(engine, statement))
+
+
+def _without_members(messages: pl.DataFrame) -> pl.DataFrame:
+    is_member = pl.col("is_from_member").fill_null(False)
+    return messages.filter(~(is_member & (~is_member).any().over("channel_id"))).drop("is_from_member")
 
 
 def _rebuild(engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, on_progress: Callable[[int, int], None]) -> Rebuilt:
@@ -136,7 +144,7 @@ def _rebuild(engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, 
         pumps = build_channel(labelled_messages(engine, classifier, channel_ids), as_of=now)
         # A channel's own event ids are provisional: clustering across channels gives the final ones below.
         releases = cluster_events(pumps.releases)[1]
-        with engine.begin() as connection:
+        with transaction(engine) as connection:
             announced += replace_window(
                 connection, PUMP_ANNOUNCEMENTS, pumps.announcements, PUMP_ANNOUNCEMENTS.c.channel_id.in_(channel_ids)
             )
@@ -145,7 +153,7 @@ def _rebuild(engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, 
         on_progress(start + builds.height, affected.height)
     scheduled = schedule_pumps(read_frame(engine, sa.select(PUMP_ANNOUNCEMENTS)))
     events, releases = cluster_events(read_frame(engine, sa.select(PUMP_RELEASES)).drop("event_id"))
-    with engine.begin() as connection:
+    with transaction(engine) as connection:
         grouped = replace_window(connection, SCHEDULED_PUMPS, scheduled, sa.true())
         upsert(connection, PUMP_RELEASES, releases)
         clustered = replace_window(connection, PUMP_EVENTS, events, sa.true())

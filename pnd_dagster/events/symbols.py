@@ -18,9 +18,9 @@ _SYMBOL = r"[A-Za-z0-9]{2,10}"
 _CASH = re.compile(r"(?<![\w$])\$\s?([A-Za-z][A-Za-z0-9]{1,9}|\d{1,3}[A-Za-z]{2,8})\b")
 _HASH = re.compile(r"(?<![\w#&])#\s?([A-Za-z0-9]{2,10})\b(?!_)")
 _REVEAL = re.compile(
-    r"(?:\b(?:coin|token|gem|pick|target|call|монета)s?\b[^\n:=#$.!?]{0,60}?(?:\bis\b|\bname\b|\btoday\b|\bnow\b|[:=>])"
+    r"(?:\b(?:coin|token|gem|pick|target|call|монета)s?\b[^\n:=#$.!?]{0,60}?(?:\bis\b|\bname\b|\bismi\b|\btoday\b|\bnow\b|[:=>])"
     r"|\b(?:coin|pump)\s?name\b|\bcoin\b(?=\s?\W{1,4}\s?[A-Z0-9]{2,10}\b))"
-    rf"(?:[^\w#$]|\bis\b|\bname\b|[#$]){{0,60}}?({_SYMBOL})\b(?!\s?name\b)",
+    rf"(?:[^\w#$]|\bis\b|\bname\b|\bismi\b|[#$]){{0,60}}?({_SYMBOL})\b(?!\s?name\b)",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(r"\b[A-Za-z][\w.\- ]{1,25}\s?\(\s?[#$]?([A-Z0-9]{2,10})\s?\)")

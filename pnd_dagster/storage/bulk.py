@@ -55,7 +55,7 @@ def upsert(target: sa.Engine | sa.Connection, table: sa.Table, frame: pl.DataFra
     rows = conform(frame, table).unique(subset=keys, keep="last", maintain_order=True)
     if rows.is_empty():
         return NOTHING_WRITTEN
-    with _transaction(target) as connection:
+    with transaction(target) as connection:
         incoming = _copy_to_temporary(connection, table, rows)
         columns = _names(rows.columns)
         counts = connection.exec_driver_sql(
@@ -83,7 +83,7 @@ def replace_window(target: sa.Engine | sa.Connection, table: sa.Table, frame: pl
     """
     keys = primary_key(table)
     rows = conform(frame, table)
-    with _transaction(target) as connection:
+    with transaction(target) as connection:
         incoming = _copy_to_temporary(connection, table, rows.select(keys).unique())
         kept = sa.table(incoming.strip('"'), *(sa.column(key) for key in keys))
         is_kept = sa.exists().where(*(kept.c[key] == table.c[key] for key in keys))
@@ -182,7 +182,12 @@ def _array_literal(name: str) -> pl.Expr:
 
 
 @contextmanager
-def _transaction(target: sa.Engine | sa.Connection) -> Generator[sa.Connection]:
+def transaction(target: sa.Engine | sa.Connection) -> Generator[sa.Connection]:
+    """A transaction of `target`: its own on an engine, the caller's on a connection.
+
+    Raises:
+        DatabaseError: Postgres refused, or is gone; says why in one line.
+    """
     try:
         if isinstance(target, sa.Engine):
             with target.begin() as connection:

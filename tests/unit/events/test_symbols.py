@@ -28,6 +28,7 @@ KNOWN = frozenset({"NEBL", "NAS", "VIA", "SKY", "ORBX"})
         pytest.param(":star: KAL M/ USDT :star:", "KALM", id="pair torn apart"),
         pytest.param(":star: NBOT / U S DT :star:", "NBOT", id="quote torn apart"),
         pytest.param("Stealthy Coin (XSTY)\nbuy fast", "XSTY", id="name and symbol"),
+        pytest.param("COIN ISMI :backhand_index_pointing_right: JOLT :backhand_index_pointing_left:", "JOLT", id="coin name, in Turkish"),
         pytest.param("The coin is VIA", "VIA", id="a word that is a coin, where the coin stands"),
         pytest.param("The coin we have picked to pump today is : #NAS\nNAS looks perfect", "NAS", id="long form"),
         pytest.param("Buy #ABCD, the last ones were #ABCD and #EFGH; TRADE_URL(kucoin ABCD/USDT)", "ABCD", id="the most evidence wins"),

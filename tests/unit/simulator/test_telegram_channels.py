@@ -153,7 +153,7 @@ def _red_pixels(image: Image.Image) -> int:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"end_at": datetime(2025, 6, 1)}, "time zone"),  # noqa: DTZ001
+        ({"end_at": datetime(2025, 6, 1)}, "time zone"),
         ({"end_at": END_AT, "channel_count": len(VOICES) + 1}, "channel_count"),
         ({"end_at": END_AT, "days": 0}, "days"),
     ],

@@ -314,12 +314,12 @@ def stored(engine) -> pl.DataFrame:
     return read_frame(engine, table.select()).sort("channel_id", "message_id", "revision_id")
 
 
-def test_duplicate_and_shuffled_rows_are_stored_once_and_a_second_import_changes_nothing(engine, tmp_path):
+def test_duplicate_and_shuffled_rows_are_stored_once_and_a_second_import_changes_nothing(engine, settings, tmp_path):
     messages = [message(message_id=number) for number in range(1, 40)]
     shuffled = parquet(tmp_path, *messages[::-1], *messages[5:20], message(message_id=-3))
-    first = import_file(engine, shuffled)
+    first = import_file(engine, shuffled, settings)
     before = stored(engine)
-    again = import_file(engine, shuffled)
+    again = import_file(engine, shuffled, settings)
     assert before["message_id"].to_list() == list(range(1, 40))
     assert (first.written.inserted, first.dead_letter_count) == (39, 1)
     assert (again.written.inserted, again.written.updated) == (0, 0)
@@ -327,7 +327,7 @@ def test_duplicate_and_shuffled_rows_are_stored_once_and_a_second_import_changes
     assert read_frame(engine, sa.select(tables.DEAD_LETTERS.c.location)).to_series().to_list() == ["row 55"]
 
 
-def test_an_import_that_broke_off_is_completed_by_the_next_one(engine, tmp_path, monkeypatch):
+def test_an_import_that_broke_off_is_completed_by_the_next_one(engine, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "BATCH_ROWS", 10)
     path = parquet(tmp_path, *(message(message_id=number) for number in range(1, 36)))
 
@@ -335,9 +335,9 @@ def test_an_import_that_broke_off_is_completed_by_the_next_one(engine, tmp_path,
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_file(engine, path, on_progress=break_off)
+        import_file(engine, path, settings, on_progress=break_off)
     assert stored(engine).height == 10
-    assert import_file(engine, path).written.inserted == 25
+    assert import_file(engine, path, settings).written.inserted == 25
     assert stored(engine)["message_id"].to_list() == list(range(1, 36))
 
 

@@ -237,8 +237,8 @@ def test_exports_are_told_from_json_lines(tmp_path):
     assert not is_desktop_export(tmp_path / "archive.parquet")
 
 
-def test_an_export_imported_twice_is_stored_once(engine, tmp_path):
+def test_an_export_imported_twice_is_stored_once(engine, settings, tmp_path):
     folder = export(tmp_path, chat(message(), message(2, edited_unixtime=str(UNIX + 60))))
-    assert import_file(engine, folder).written.inserted == 2
-    again = import_file(engine, folder).written
+    assert import_file(engine, folder, settings).written.inserted == 2
+    again = import_file(engine, folder, settings).written
     assert (again.inserted, again.updated) == (0, 0)

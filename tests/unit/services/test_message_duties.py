@@ -1,0 +1,116 @@
+"""What the listener stored is labelled and turned into events at once; what was left is swept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from pnd_dagster.events.store import rebuild_events
+from pnd_dagster.messages.classifier import Classifier, load_classifier
+from pnd_dagster.services.message_duties import handle_batch, sweep_unlabelled
+from pnd_dagster.storage import read_frame, upsert
+from pnd_dagster.tables import MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, PUMP_EVENTS, TELEGRAM_MESSAGES
+from pnd_dagster.telegram.batches import MessageBatch, empty_batch
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+START = NOW - timedelta(hours=8)
+ANNOUNCED = "Next pump announcement! Date: today. Time: in 6 hours. Exchange: Hotbit. Pair: USDT. Be ready, this will be massive!"
+COUNTED = "5 minutes left until the pump on Hotbit! The next post will be the coin"
+RELEASED = "The coin is: ZYNE https://www.hotbit.io/exchange?symbol=ZYNE_USDT"
+
+
+def batch(
+    message_id: int, text: str, *, after: timedelta, edited: bool = False, is_deleted: bool = False, is_from_member: bool = False
+) -> MessageBatch:
+    occurred_at = START + after
+    row = {
+        "channel_id": 9,
+        "message_id": message_id,
+        "revision_id": message_id * 10 + edited + 2 * is_deleted,
+        "occurred_at": occurred_at,
+        "edited_at": occurred_at + timedelta(minutes=1) if edited else None,
+        "ingested_at": NOW,
+        "is_deleted": is_deleted,
+        "kind": "message",
+        "text": text,
+        "is_from_member": is_from_member,
+        "source": "live",
+    }
+    frame = pl.DataFrame([row], schema_overrides={"edited_at": pl.Datetime("us", "UTC")})
+    return empty_batch()._replace(messages=frame)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier()
+
+
+def receive(engine: sa.Engine, classifier: Classifier, received: MessageBatch) -> None:
+    upsert(engine, TELEGRAM_MESSAGES, received.messages)
+    handle_batch(engine, classifier, received)
+
+
+def statuses(engine: sa.Engine) -> list[str]:
+    return read_frame(engine, sa.select(PUMP_ANNOUNCEMENTS.c.status)).to_series().to_list()
+
+
+def test_an_announcement_a_countdown_and_a_release_become_an_event_as_they_arrive(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta()))
+    assert statuses(engine) == ["scheduled"]
+    receive(engine, classifier, batch(2, COUNTED, after=timedelta(hours=5, minutes=55)))
+    receive(engine, classifier, batch(3, RELEASED, after=timedelta(hours=6)))
+    assert statuses(engine) == ["released"]
+    event = read_frame(engine, sa.select(PUMP_EVENTS)).row(0, named=True)
+    assert (event["symbol"], event["exchange"], event["channel_ids"]) == ("ZYNE", "hotbit", [9])
+    assert event["released_at"] == START + timedelta(hours=6)
+
+
+def test_a_release_that_is_edited_into_something_else_stays_an_event(engine: sa.Engine, classifier: Classifier) -> None:
+    for received in (
+        batch(1, ANNOUNCED, after=timedelta()),
+        batch(2, COUNTED, after=timedelta(hours=5, minutes=55)),
+        batch(3, RELEASED, after=timedelta(hours=6)),
+    ):
+        receive(engine, classifier, received)
+    before = read_frame(engine, sa.select(PUMP_EVENTS))
+    receive(engine, classifier, batch(3, "Thank you all, what a pump! Join our VIP", after=timedelta(hours=6), edited=True))
+    receive(engine, classifier, batch(3, "", after=timedelta(hours=6), is_deleted=True))
+    assert read_frame(engine, sa.select(PUMP_EVENTS)).equals(before)
+
+
+def test_a_member_who_guesses_the_coin_releases_nothing_where_the_channel_posts_itself(engine: sa.Engine, classifier: Classifier) -> None:
+    for received in (
+        batch(1, ANNOUNCED, after=timedelta()),
+        batch(2, COUNTED, after=timedelta(hours=5, minutes=55)),
+        batch(3, "guess the coin is WABI", after=timedelta(hours=5, minutes=58), is_from_member=True),
+        batch(4, RELEASED, after=timedelta(hours=6)),
+    ):
+        receive(engine, classifier, received)
+    assert read_frame(engine, sa.select(PUMP_EVENTS.c.symbol)).to_series().to_list() == ["ZYNE"]
+
+
+def test_deletions_and_service_messages_are_not_labelled(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, "", after=timedelta(), is_deleted=True))
+    assert read_frame(engine, sa.select(MESSAGE_LABELS)).is_empty()
+
+
+def test_what_the_handler_missed_is_swept_once(engine: sa.Engine, classifier: Classifier) -> None:
+    upsert(engine, TELEGRAM_MESSAGES, batch(1, ANNOUNCED, after=timedelta()).messages)
+    assert sweep_unlabelled(engine, classifier) == 1
+    assert statuses(engine) == ["scheduled"]
+    assert sweep_unlabelled(engine, classifier) == 0
+
+
+def test_an_announcement_nothing_came_of_expires_without_a_new_message(engine: sa.Engine, classifier: Classifier) -> None:
+    late = batch(1, ANNOUNCED, after=timedelta(days=-2))
+    receive(engine, classifier, late)
+    rebuild_events(engine, classifier)
+    assert statuses(engine) == ["expired"]
+
+
+def test_a_rebuild_with_nothing_new_replays_no_channel(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta(hours=7)))
+    assert rebuild_events(engine, classifier).channel_count == 0
