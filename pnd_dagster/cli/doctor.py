@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import polars as pl
-import sqlalchemy as sa
 import typer
 
 from pnd_dagster.cli.console import print_json, print_table
@@ -64,15 +63,14 @@ def examine() -> list[Finding]:
 
 
 def _database(settings: Settings) -> Finding:
-    from pnd_dagster.storage import connect
+    from pnd_dagster.storage import connect, count_rows
     from pnd_dagster.storage.schema import drift
     from pnd_dagster.tables import TELEGRAM_MESSAGES
 
     engine = connect(settings)
     if differences := drift(engine):
         return Finding("database", "broken", f"{len(differences)} differences from the declared tables: {differences[0]}", "pnd db upgrade")
-    with engine.connect() as connection:
-        count = connection.execute(sa.select(sa.func.count()).select_from(TELEGRAM_MESSAGES)).scalar_one()
+    count = count_rows(engine, TELEGRAM_MESSAGES)
     kind = "embedded server" if settings.database_url is None else "server of PND_DATABASE_URL"
     return Finding("database", "ok", f"{kind} at {engine.url.host}:{engine.url.port}, {count} message revisions")
 

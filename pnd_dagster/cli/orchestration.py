@@ -7,12 +7,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
-from pnd_dagster.cli.console import fail, progress, say
+from pnd_dagster.cli.console import fail, print_table, progress, say
 from pnd_dagster.errors import SettingError
 from pnd_dagster.settings import Settings, settings
+from pnd_dagster.storage import connect, count_rows
+from pnd_dagster.tables import (
+    DEAD_LETTERS,
+    MESSAGE_LABELS,
+    PUMP_ANNOUNCEMENTS,
+    PUMP_EVENTS,
+    SCHEDULED_PUMPS,
+    TELEGRAM_CHANNELS,
+    TELEGRAM_MESSAGES,
+)
 
+REPORTED = (TELEGRAM_CHANNELS, TELEGRAM_MESSAGES, MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, SCHEDULED_PUMPS, PUMP_EVENTS, DEAD_LETTERS)
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
@@ -25,7 +37,11 @@ def run(from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m
     last = to.strftime("%Y-%m-%d") if to else datetime.now(UTC).strftime("%Y-%m-%d")
     if not keys[0] <= first <= last <= keys[-1]:
         raise SettingError(f"--from, --to: need {keys[0]} <= {first} <= {last} <= {keys[-1]}")
-    if not run_main_job_with_progress(settings(), first, last):
+    succeeded = run_main_job_with_progress(settings(), first, last)
+    engine = connect(settings())
+    counts = {f"{table.schema}.{table.name}": count_rows(engine, table) for table in REPORTED}
+    print_table(pl.DataFrame({"table": list(counts), "rows": list(counts.values())}), f"After the days {first} to {last}")
+    if not succeeded:
         raise typer.Exit(1)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 import sqlalchemy as sa
 
-from pnd_dagster.storage import Written
+from pnd_dagster.storage import Written, count_rows
 
 PREVIEW_CHARACTERS = 120
 
@@ -25,10 +25,8 @@ def declared(table: sa.Table) -> dict[str, Any]:
 
 def written(table: sa.Table, result: Written, engine: sa.Engine) -> dict[str, Any]:
     """Materialisation metadata: what was written, and the rows of the whole table."""
-    with engine.connect() as connection:
-        row_count = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     return {
-        "dagster/row_count": row_count,
+        "dagster/row_count": count_rows(engine, table),
         "inserted": result.inserted,
         "updated": result.updated,
         "unchanged": result.unchanged,

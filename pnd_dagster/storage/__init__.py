@@ -1,6 +1,6 @@
 """The database: where it is, its schema, bulk writes and reads."""
 
-from pnd_dagster.storage.bulk import NOTHING_WRITTEN, Written, read_frame, replace_window, transaction, upsert
+from pnd_dagster.storage.bulk import NOTHING_WRITTEN, Written, count_rows, read_frame, replace_window, transaction, upsert
 from pnd_dagster.storage.engine import create_engine, dagster_url, database_url
 from pnd_dagster.storage.schema import connect
 
@@ -8,6 +8,7 @@ __all__ = [
     "NOTHING_WRITTEN",
     "Written",
     "connect",
+    "count_rows",
     "create_engine",
     "dagster_url",
     "database_url",

@@ -117,6 +117,12 @@ def read_frame(engine: sa.Engine, statement: sa.Select[Any]) -> pl.DataFrame:
     return frame.cast({name: dtype for name, dtype in _selected_schema(statement).items() if name in frame.columns})
 
 
+def count_rows(engine: sa.Engine, table: sa.Table) -> int:
+    """Number of rows of a table."""
+    with transaction(engine) as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+
 def _on_conflict(table: sa.Table) -> str:
     """DO UPDATE that touches a row only when something changes: unconditional rewrites doubled a table of 559 thousand rows."""
     rules = {column.name: column.info.get("on_update") for column in table.columns if not column.primary_key}
