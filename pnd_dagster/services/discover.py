@@ -20,7 +20,8 @@ from pnd_dagster.tables import DEAD_LETTERS, TELEGRAM_CHANNELS, TELEGRAM_MESSAGE
 from pnd_dagster.telegram.discovery import resolve_known, snowball
 from pnd_dagster.telegram.tgstat import TgstatClient, keyword_queries, search_channels
 
-SAMPLED_MESSAGES = 500
+MAX_CANDIDATES = 5_000
+SAMPLED_MESSAGES = 500  # links and forwards are looked for in these; the share of pump messages in the last ones
 
 
 class Discovered(NamedTuple):
@@ -71,6 +72,7 @@ def discover_channels(
         resolve=resolve_known(known),
         threshold=threshold,
         max_depth=max_depth,
+        max_channels=MAX_CANDIDATES,
         discovered_at=now,
     )
     followed = len(rolled.followed_channel_ids)
@@ -93,7 +95,7 @@ def _last_messages(engine: sa.Engine, channel_id: int) -> pl.DataFrame:
         engine,
         sa.select(message.occurred_at, message.text, message.forwarded_from_channel_id)
         .where(message.channel_id == channel_id, ~message.is_deleted, message.kind == "message")
-        .order_by(message.occurred_at.desc(), message.message_id.desc())
+        .order_by(message.message_id.desc())  # ids rise with time, and the primary key serves this order
         .limit(SAMPLED_MESSAGES),
     )
 

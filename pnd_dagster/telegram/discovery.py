@@ -19,7 +19,7 @@ from pnd_dagster.telegram.batches import Refusal, dead_letters
 from pnd_dagster.telegram.links import ChannelLink, candidates, find_channel_links, link_id
 
 SOURCE = "snowball"
-SAMPLE_SIZE = 500
+SAMPLE_SIZE = 200
 
 ReadMessages = Callable[[int], pl.DataFrame]
 Classify = Callable[[list[str]], "Sequence[float] | np.ndarray[Any, Any]"]
