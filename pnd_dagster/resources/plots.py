@@ -8,9 +8,11 @@ import io
 import dagster as dg
 import polars as pl
 
+MOST_PARTS = 9
+
 
 def stacked_bars(counts: pl.DataFrame, *, x: str, y: str, color: str, title: str, y_label: str) -> dg.MetadataValue:
-    """Stacked bars of `y` over `x`, one colour per value of `color`, the most frequent at the bottom.
+    """Stacked bars of `y` over `x`, one colour per value of `color`, the most frequent at the bottom, the rarest as one.
 
     Args:
         counts: one row per x and color; x may be dates or text.
@@ -24,6 +26,9 @@ def stacked_bars(counts: pl.DataFrame, *, x: str, y: str, color: str, title: str
 
     figure = Figure(figsize=(9, 3.6), dpi=90, layout="constrained")
     axes = figure.subplots()
+    sizes = counts.group_by(color).agg(pl.col(y).sum()).sort(y, color, descending=[True, False])
+    rare = sizes[color][MOST_PARTS:].implode()
+    counts = counts.with_columns(pl.when(pl.col(color).is_in(rare)).then(pl.lit("others")).otherwise(color).alias(color))
     parts = counts.group_by(color).agg(pl.col(y).sum()).sort(y, color, descending=[True, False])[color].to_list()
     wide = counts.pivot(on=color, index=x, values=y, aggregate_function="sum").fill_null(0).sort(x)
     positions = list(range(wide.height))
@@ -38,7 +43,7 @@ def stacked_bars(counts: pl.DataFrame, *, x: str, y: str, color: str, title: str
     axes.set_ylabel(y_label, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     if parts:
-        axes.legend(fontsize=7, ncols=2, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")

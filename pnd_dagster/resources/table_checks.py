@@ -28,10 +28,7 @@ def schema_check(
         differences = table_drift(database.engine, table)
         return dg.AssetCheckResult(
             passed=not differences,
-            metadata={
-                "columns": len(table.columns),
-                "differences": dg.MetadataValue.md("\n".join(f"- `{difference}`" for difference in differences) or "none"),
-            },
+            metadata={"differences": "; ".join(differences) or "none"},
         )
 
     return matches_declared_schema
