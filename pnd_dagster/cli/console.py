@@ -38,7 +38,8 @@ def print_table(frame: pl.DataFrame, title: str) -> None:
     """A frame as a table; the text in it is shown as it is, markup and control characters have no effect."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for name, dtype in frame.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        is_time = isinstance(dtype, pl.Datetime)
+        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold", no_wrap=is_time)
     for row in frame.iter_rows():
         table.add_row(*(_cell(value) for value in row))
     OUT.print(table)

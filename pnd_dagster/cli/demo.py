@@ -35,7 +35,7 @@ def demo(
         say(f"sources: {_sources(configured)}")
     succeeded = run_main_job_with_progress(configured, f"{start:%Y-%m-%d}", f"{now:%Y-%m-%d}")
     engine = connect(configured)
-    print_table(_events(engine).tail(25), "Pump events found, the newest 25")
+    print_table(_events(engine).tail(25), "Pump events found, the newest 25 (UTC)")
     if not real:
         _compare(configured.home / "simulated" / "truth.parquet", _events(engine))
     if not succeeded:
@@ -81,7 +81,7 @@ def _simulated(configured: Settings) -> Settings:
 
 def _events(engine: sa.Engine) -> pl.DataFrame:
     event = PUMP_EVENTS.c
-    columns = (event.released_at, event.exchange, event.symbol, event.quote, event.channel_count, event.evidence_count, event.confidence)
+    columns = (event.released_at, event.exchange, event.symbol, event.quote, event.channel_count.label("channels"), event.confidence)
     return read_frame(engine, sa.select(*columns).order_by(event.released_at))
 
 
