@@ -28,7 +28,12 @@ def _default_home() -> Path:
 class Settings(BaseSettings):
     """Settings of one installation; see `.env.example` for their meaning in a user's words."""
 
-    model_config = SettingsConfigDict(env_prefix="PND_", env_file=".env", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="PND_",
+        env_file=(project_folder() or Path.cwd()) / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+    )
 
     home: Path = Field(default_factory=_default_home, description="Folder of the embedded database, media and Dagster's files")
 

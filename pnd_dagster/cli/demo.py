@@ -14,7 +14,7 @@ import typer
 from pnd_dagster.cli.console import print_table, say
 from pnd_dagster.cli.orchestration import run_main_job_with_progress, ui
 from pnd_dagster.settings import Settings, settings
-from pnd_dagster.storage import connect, embedded, read_frame
+from pnd_dagster.storage import connect, database_url, embedded, read_frame
 from pnd_dagster.tables import PUMP_EVENTS
 from pnd_dagster.telegram.sessions import session_file
 
@@ -48,7 +48,8 @@ def demo(
     os.environ["PND_HOME"] = str(configured.home)
     os.environ["PND_ARCHIVES"] = ":".join(map(str, configured.archives))
     if not real:
-        os.environ.pop("PND_DATABASE_URL", None)
+        # Said outright: a PND_DATABASE_URL in .env must not lead the demo's Dagster to the user's database.
+        os.environ["PND_DATABASE_URL"] = database_url(configured)
         settings.cache_clear()
     ui()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import polars as pl
@@ -66,5 +65,4 @@ def ui() -> None:
     command = serve_command(settings())
     environment = os.environ | prepare(settings())
     say(f"Dagster UI: http://127.0.0.1:{settings().ui_port} (it takes half a minute to come up; Ctrl-C ends it)")
-    os.chdir(Path(environment["DAGSTER_HOME"]))
     os.execvpe(command[0], command, environment)  # noqa: S606

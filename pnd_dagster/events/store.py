@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
 
+from pnd_dagster.events.announcements import EXPIRES_AFTER, UNDATED_EXPIRES_AFTER
 from pnd_dagster.events.channels import build_channel
 from pnd_dagster.events.clusters import cluster_events
 from pnd_dagster.events.extraction import EXTRACTOR_VERSION
@@ -28,8 +29,6 @@ from pnd_dagster.tables import (
 CHANNELS_PER_STEP = 20
 # Any constant: whoever holds this advisory lock builds, the others wait.
 BUILD_LOCK = 8_144_212
-# Open announcements older than this are replayed, so that they expire without a new message.
-OVERDUE = timedelta(hours=6)
 
 
 class Rebuilt(NamedTuple):
@@ -83,10 +82,11 @@ def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Co
         CHANNEL_BUILDS.c.label_count == labels.c.label_count,
     )
     announcement = PUMP_ANNOUNCEMENTS.c
+    # Open announcements whose time is over are replayed, so that they expire without a new message.
     is_overdue = sa.exists().where(
         announcement.channel_id == labels.c.channel_id,
         announcement.status.in_(("scheduled", "postponed")),
-        announcement.scheduled_at < datetime.now(UTC) - OVERDUE,
+        sa.func.coalesce(announcement.scheduled_at + EXPIRES_AFTER, announcement.status_at + UNDATED_EXPIRES_AFTER) < datetime.now(UTC),
     )
     frame = read_frame(engine, sa.select(labels).where(~is_current | is_overdue).order_by(labels.c.channel_id))
     return frame.with_columns(extractor_version=pl.lit(version))

@@ -149,6 +149,14 @@ def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, variables: di
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_settings_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PND_UI_PORT=eighty\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PND_")}
+    done = subprocess.run([PND, "db", "url"], capture_output=True, text=True, env=environment, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "PND_UI_PORT" in done.stderr
+
+
 def test_login_without_keys_says_where_to_get_them(tmp_path: Path) -> None:
     done = pnd("login", PND_HOME=str(tmp_path))
     assert done.returncode == 1
