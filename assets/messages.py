@@ -82,8 +82,8 @@ HEARTBEATS = dg.AssetSpec(
 )
 
 CHECKS = [
-    table_checks.schema_check(telegram_messages.key, tables.TELEGRAM_MESSAGES, DAILY),
-    table_checks.schema_check(message_labels.key, tables.MESSAGE_LABELS, DAILY),
+    table_checks.schema_check(telegram_messages.key, tables.TELEGRAM_MESSAGES),
+    table_checks.schema_check(message_labels.key, tables.MESSAGE_LABELS),
     table_checks.expectation_check(
         telegram_messages.key,
         tables.TELEGRAM_MESSAGES,
@@ -93,7 +93,6 @@ CHECKS = [
             {"type": "expect_column_pair_values_a_to_be_greater_than_b", "column_A": "ingested_at", "column_B": "occurred_at"},
             {"type": "expect_table_row_count_to_be_between", "min_value": 1},
         ],
-        DAILY,
     ),
     table_checks.expectation_check(
         message_labels.key,
@@ -103,7 +102,6 @@ CHECKS = [
             {"type": "expect_column_values_to_be_between", "column": "confidence", "min_value": 0, "max_value": 1},
             {"type": "expect_column_mean_to_be_between", "column": "confidence", "min_value": 0.6, "max_value": 1},
         ],
-        DAILY,
     ),
     table_checks.heartbeat_check(HEARTBEATS.key, "listen", max_silence=timedelta(minutes=5)),
 ]

@@ -29,6 +29,8 @@ def prepare(settings: Settings) -> dict[str, str]:
         "PND_ARCHIVES": ":".join(str(path.absolute()) for path in settings.archives),
         # A run over 3,000 days logs 3,000 events an asset; one transaction each takes minutes.
         "DAGSTER_EVENT_BATCH_SIZE": "500",
+        # `dagster dev` recommends a successor at every start; that is our concern, not the user's.
+        "PYTHONWARNINGS": "ignore::FutureWarning",
         "DAGSTER_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
     }

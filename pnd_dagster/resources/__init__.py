@@ -4,6 +4,5 @@ import warnings
 
 import dagster as dg
 
-# Backfill policies and partitioned checks are used knowingly; told at every start, these warnings would hide what matters.
+# Backfill policies are used knowingly; told at every start, the warning would hide what matters.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)

@@ -1,4 +1,8 @@
-"""Asset checks that derive from declared tables: the schema as a blocking check, Great Expectations suites beside it."""
+"""Asset checks that derive from declared tables: the schema as a blocking check, Great Expectations suites beside it.
+
+They look at whole tables and have no partitions, also where the asset has: a run over many days evaluates a check once, and Dagster
+shows a partitioned check as skipped then.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,16 +16,13 @@ from pnd_dagster.storage.schema import table_drift
 from pnd_dagster.tables import HEARTBEATS
 
 
-def schema_check(
-    asset: dg.AssetKey, table: sa.Table, partitions_def: dg.PartitionsDefinition[str] | None = None
-) -> dg.AssetChecksDefinition:
+def schema_check(asset: dg.AssetKey, table: sa.Table) -> dg.AssetChecksDefinition:
     """A blocking check that the stored table has the declared columns, types, keys and comments."""
 
     @dg.asset_check(
         asset=asset,
         name="matches_declared_schema",
         blocking=True,
-        partitions_def=partitions_def,
         description="Columns, types, nullability, indexes and comments are those of the declared table",
     )
     def matches_declared_schema(database: DatabaseResource) -> dg.AssetCheckResult:
@@ -34,22 +35,18 @@ def schema_check(
     return matches_declared_schema
 
 
-def expectation_check(
-    asset: dg.AssetKey, table: sa.Table, expectations: list[dict[str, Any]], partitions_def: dg.PartitionsDefinition[str] | None = None
-) -> dg.AssetChecksDefinition:
+def expectation_check(asset: dg.AssetKey, table: sa.Table, expectations: list[dict[str, Any]]) -> dg.AssetChecksDefinition:
     """A Great Expectations suite over the stored table, run inside Postgres, as one check.
 
     Args:
         asset: the asset that is checked.
         table: its declared table.
         expectations: each the snake-case name of an expectation as `type`, and its arguments.
-        partitions_def: the asset's partitions.
     """
 
     @dg.asset_check(
         asset=asset,
         name="meets_expectations",
-        partitions_def=partitions_def,
         description="Great Expectations: " + "; ".join(_describe(expectation) for expectation in expectations),
     )
     def meets_expectations(database: DatabaseResource) -> dg.AssetCheckResult:

@@ -57,13 +57,6 @@ def test_every_table_we_write_is_guarded_by_a_blocking_schema_check(defs: dg.Def
         assert [check.name for check in blocking] == ["matches_declared_schema"], key
 
 
-def test_checks_of_a_partitioned_asset_have_its_partitions(defs: dg.Definitions) -> None:
-    graph = defs.resolve_asset_graph()
-    for check in graph.asset_check_keys:
-        if "matches_declared_schema" in check.name or "meets_expectations" in check.name:
-            assert graph.get(check).partitions_def == graph.get(check.asset_key).partitions_def, check
-
-
 def test_the_automation_sensor_runs_by_default(defs: dg.Definitions) -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.get_repository_def().sensor_defs}
     assert sensors == {"automation": dg.DefaultSensorStatus.RUNNING, "ingested_messages": dg.DefaultSensorStatus.RUNNING}
