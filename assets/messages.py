@@ -12,6 +12,7 @@ from pnd_dagster.messages.labelling import label_unlabelled
 from pnd_dagster.resources import table_checks, table_metadata
 from pnd_dagster.resources.classifier import ClassifierResource
 from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.resources.failures import told_to_dagster
 from pnd_dagster.resources.partition_metadata import partitions_materialized
 from pnd_dagster.resources.plots import stacked_bars
 from pnd_dagster.services.collect_messages import collect_messages
@@ -28,7 +29,8 @@ from pnd_dagster.services.collect_messages import collect_messages
 )
 def telegram_messages(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:
     """Message revisions of the configured archives and the validated channels; edits and deletions add rows."""
-    collected = collect_messages(database.engine, database.settings, window(context), on_progress=context.log.info)
+    with told_to_dagster():
+        collected = collect_messages(database.engine, database.settings, window(context), on_progress=context.log.info)
     return partitions_materialized(
         context,
         summaries.revisions_per_day(database.engine, window(context)),

@@ -8,6 +8,7 @@ from pnd_dagster import tables
 from pnd_dagster.automation.conditions import DAILY_AT_TWO
 from pnd_dagster.resources import table_checks, table_metadata
 from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.resources.failures import told_to_dagster
 from pnd_dagster.services.discover import discover_channels
 
 
@@ -26,7 +27,8 @@ def telegram_channels(context: dg.AssetExecutionContext, database: DatabaseResou
 
     Each new one waits for a human's decision; the messages of validated channels are collected from then on.
     """
-    result = discover_channels(database.engine, database.settings, on_progress=context.log.info)
+    with told_to_dagster():
+        result = discover_channels(database.engine, database.settings, on_progress=context.log.info)
     return dg.MaterializeResult(
         metadata=table_metadata.written(tables.TELEGRAM_CHANNELS, result.written, database.engine)
         | {"by_status": table_metadata.preview(result.by_status), "new_candidates": table_metadata.preview(result.candidates)}

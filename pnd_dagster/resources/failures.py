@@ -1,0 +1,25 @@
+"""Our errors in Dagster's terms: the transient are retried, a bounded number of times; the rest fail with their own words."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from pnd_dagster.errors import PndError, TransientError
+
+MAX_RETRIES = 3
+WAIT_SECONDS = 30.0
+
+
+@contextmanager
+def told_to_dagster() -> Generator[None]:
+    """Turns a `TransientError` into a retry after the time the other side asked for, any other of our errors into a failure."""
+    try:
+        yield
+    except TransientError as error:
+        wait = error.retry_after_seconds if error.retry_after_seconds is not None else WAIT_SECONDS
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
+    except PndError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
