@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import typer
 
 from pnd_dagster.cli.console import print_table, say
-from pnd_dagster.cli.orchestration import run_main_job_with_progress, ui
+from pnd_dagster.cli.orchestration import first_day, run_main_job_with_progress, ui
 from pnd_dagster.settings import Settings, settings
 from pnd_dagster.storage import connect, database_url, embedded, read_frame
 from pnd_dagster.tables import PUMP_EVENTS
@@ -30,10 +30,12 @@ def demo(
     real = has_real_sources(settings())
     configured = settings() if real else _simulated(settings())
     now = datetime.now(UTC)
-    start = now - timedelta(days=DAYS)
+    first = f"{now - timedelta(days=DAYS):%Y-%m-%d}"
     if real:
         say(f"sources: {_sources(configured)}")
-    succeeded = run_main_job_with_progress(configured, f"{start:%Y-%m-%d}", f"{now:%Y-%m-%d}")
+        if configured.archives:
+            first = first_day()  # an archive may go back to the beginning
+    succeeded = run_main_job_with_progress(configured, first, f"{now:%Y-%m-%d}")
     engine = connect(configured)
     print_table(_events(engine).tail(25), "Pump events found, the newest 25 (UTC)")
     if not real:

@@ -44,6 +44,13 @@ def run(from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m
         raise typer.Exit(1)
 
 
+def first_day() -> str:
+    """The first day the graph has a partition for."""
+    from pnd_dagster.automation.partitions import DAILY
+
+    return DAILY.get_partition_keys()[0]
+
+
 def run_main_job_with_progress(configured: Settings, first: str, last: str) -> bool:
     """Runs the main job, shows its steps, says what failed. True if all steps succeeded."""
     from pnd_dagster.automation.runs import run_main_job
