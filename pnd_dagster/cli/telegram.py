@@ -39,6 +39,8 @@ def listen() -> None:
     from pnd_dagster.storage import connect
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for library in ("alembic", "telethon"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     engine, classifier = connect(settings()), load_classifier()
     say("listening; Ctrl-C ends it after what was received is stored")
     run(

@@ -15,7 +15,7 @@ from pnd_dagster.messages.classifier import Classifier, load_classifier
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.messages.normalise import normalise_many
 from pnd_dagster.settings import Settings
-from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, upsert
+from pnd_dagster.storage import Written, read_frame, upsert
 from pnd_dagster.tables import DEAD_LETTERS, TELEGRAM_CHANNELS, TELEGRAM_MESSAGES
 from pnd_dagster.telegram.discovery import resolve_known, snowball
 from pnd_dagster.telegram.tgstat import TgstatClient, keyword_queries, search_channels
@@ -53,16 +53,6 @@ def discover_channels(
         SettingError: TGStat refuses the token.
     """
     now = datetime.now(UTC)
-    written = NOTHING_WRITTEN
-    found: list[pl.DataFrame] = []
-    if settings.tgstat_token is not None:
-        client = TgstatClient(settings.tgstat_token, url=settings.tgstat_url)
-        search = search_channels(client, keyword_queries(settings.tgstat_countries), discovered_at=now)
-        on_progress(f"TGStat: {search.channels.height} channels in {search.request_count} requests; {search.stopped_by or 'complete'}")
-        found.append(search.channels)
-        upsert(engine, DEAD_LETTERS, search.dead_letters)
-    else:
-        on_progress("TGStat: left out, PND_TGSTAT_TOKEN is not set")
     known = read_frame(engine, sa.select(TELEGRAM_CHANNELS))
     seeds = known.filter(pl.col("status") != "rejected", pl.col("channel_id") > 0)["channel_id"].to_list()
     rolled = snowball(
@@ -78,9 +68,18 @@ def discover_channels(
     followed = len(rolled.followed_channel_ids)
     on_progress(f"links and forwards: {rolled.channels.height} channels from {followed} followed, {rolled.skipped_count} left out")
     upsert(engine, DEAD_LETTERS, rolled.dead_letters)
-    found.append(rolled.channels)
-    for channels in found:
-        written += upsert(engine, TELEGRAM_CHANNELS, channels)
+    written = upsert(engine, TELEGRAM_CHANNELS, rolled.channels)
+    found = [rolled.channels]
+    # Last, and after the rest is stored: a vendor that cannot be reached must not cost what we found ourselves.
+    if settings.tgstat_token is None:
+        on_progress("TGStat: left out, PND_TGSTAT_TOKEN is not set")
+    else:
+        client = TgstatClient(settings.tgstat_token, url=settings.tgstat_url)
+        search = search_channels(client, keyword_queries(settings.tgstat_countries), discovered_at=now)
+        on_progress(f"TGStat: {search.channels.height} channels in {search.request_count} requests; {search.stopped_by or 'complete'}")
+        upsert(engine, DEAD_LETTERS, search.dead_letters)
+        written += upsert(engine, TELEGRAM_CHANNELS, search.channels)
+        found.append(search.channels)
     columns = ("channel_id", "title", "link", "found_via", "pump_share_ratio")
     status = TELEGRAM_CHANNELS.c.status
     by_status = read_frame(engine, sa.select(status, sa.func.count().label("channels")).group_by(status).order_by(status))

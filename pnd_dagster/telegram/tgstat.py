@@ -169,7 +169,7 @@ class TgstatClient:
             )
         # The exceptions of requests name the whole address, token included: nothing of them is passed on but their kind.
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            raise TransientError(f"TGStat {method}: {type(error).__name__}") from None
+            raise TransientError(f"TGStat {method}: {self._url} cannot be reached ({type(error).__name__})") from None
         except requests.RequestException as error:
             raise SourceError(f"TGStat {method}: {type(error).__name__}") from None
         return self._read(method, answer)
