@@ -52,7 +52,8 @@ def upsert(target: sa.Engine | sa.Connection, table: sa.Table, frame: pl.DataFra
         DatabaseError: Postgres refused.
     """
     keys = primary_key(table)
-    rows = conform(frame, table).unique(subset=keys, keep="last", maintain_order=True)
+    # In the order of the key: writers that meet wait for each other instead of deadlocking.
+    rows = conform(frame, table).unique(subset=keys, keep="last", maintain_order=True).sort(keys)
     if rows.is_empty():
         return NOTHING_WRITTEN
     with transaction(target) as connection:

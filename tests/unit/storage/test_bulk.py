@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -37,6 +38,14 @@ def test_writing_the_same_rows_twice_changes_nothing(engine: sa.Engine) -> None:
     rows = pl.DataFrame([message(1), message(2)])
     assert upsert(engine, TELEGRAM_MESSAGES, rows) == Written(inserted=2, updated=0, unchanged=0)
     assert upsert(engine, TELEGRAM_MESSAGES, rows) == Written(inserted=0, updated=0, unchanged=2)
+
+
+def test_two_writers_of_the_same_rows_in_opposite_order_do_not_block_each_other_for_ever(engine: sa.Engine) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, 60_000, 10_000):
+            rows = pl.DataFrame([message(number) for number in range(start + 1, start + 10_001)])
+            writes = [pool.submit(upsert, engine, TELEGRAM_MESSAGES, frame) for frame in (rows, rows.reverse())]
+            assert sum(write.result().inserted for write in writes) == rows.height
 
 
 def test_only_changed_rows_are_updated(engine: sa.Engine) -> None:
