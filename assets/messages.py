@@ -1,7 +1,5 @@
 """Group `messages`: message revisions as received, and their labels, by day."""
 
-from datetime import timedelta
-
 import dagster as dg
 
 from pnd_dagster import tables
@@ -9,7 +7,7 @@ from pnd_dagster.automation.conditions import LABEL_WHAT_SERVICES_WROTE
 from pnd_dagster.automation.partitions import DAILY, window
 from pnd_dagster.messages import summaries
 from pnd_dagster.messages.labelling import label_unlabelled
-from pnd_dagster.resources import table_checks, table_metadata
+from pnd_dagster.resources import service_health, table_checks, table_metadata
 from pnd_dagster.resources.classifier import ClassifierResource
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.resources.failures import told_to_dagster
@@ -76,7 +74,7 @@ def message_labels(context: dg.AssetExecutionContext, database: DatabaseResource
 
 
 HEARTBEATS = dg.AssetSpec(
-    dg.AssetKey(["core", "heartbeats"]),
+    service_health.HEARTBEATS_KEY,
     description="Life signs of the long-running services, which write them themselves",
     kinds={"postgres"},
     owners=["team:data-platform"],
@@ -105,5 +103,5 @@ CHECKS = [
             {"type": "expect_column_mean_to_be_between", "column": "confidence", "min_value": 0.6, "max_value": 1},
         ],
     ),
-    table_checks.heartbeat_check(HEARTBEATS.key, "listen", max_silence=timedelta(minutes=5)),
+    *(service_health.alive_check(service) for service in service_health.MAX_SILENCE),
 ]

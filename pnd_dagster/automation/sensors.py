@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 
@@ -9,6 +10,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.resources.service_health import HEARTBEATS_KEY, MAX_SILENCE, check_name, examine
 from pnd_dagster.storage import read_frame
 from pnd_dagster.tables import TELEGRAM_MESSAGES
 
@@ -72,6 +74,34 @@ def ingested_messages_sensor(context: dg.SensorEvaluationContext, database: Data
     yield dg.SkipReason(f"reported {min(len(days), DAYS_PER_TICK)} of {len(days)} days")
 
 
+@dg.sensor(
+    name="service_health",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports the alive checks of core/heartbeats when a service falls silent or comes back; starts no run",
+)
+def service_health_sensor(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
+    """An edge, not a level: a check is reported only when its outcome changes. The cursor holds the outcomes told last."""
+    told: dict[str, bool] = json.loads(context.cursor) if context.cursor else {}
+    now = datetime.now(UTC)
+    for service in MAX_SILENCE:
+        result = examine(database.engine, service, now)
+        if told.get(service) == result.passed:
+            continue
+        context.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=HEARTBEATS_KEY,
+                check_name=check_name(service),
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=dg.AssetCheckSeverity.WARN,
+            )
+        )
+        told[service] = result.passed
+    context.update_cursor(json.dumps(told))
+    return dg.SkipReason("; ".join(f"{service} {'alive' if passed else 'silent'}" for service, passed in told.items()))
+
+
 def _last_reports(instance: dg.DagsterInstance, since: datetime) -> dict[date, datetime]:
     reports: dict[date, datetime] = {}
     cursor = None
@@ -89,4 +119,4 @@ def _last_reports(instance: dg.DagsterInstance, since: datetime) -> dict[date, d
         cursor = page.cursor
 
 
-SENSORS = (AUTOMATION, ingested_messages_sensor)
+SENSORS = (AUTOMATION, ingested_messages_sensor, service_health_sensor)

@@ -4,16 +4,13 @@ They look at whole tables and have no partitions, also where the asset has: a ru
 shows a partitioned check as skipped then.
 """
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 
 from pnd_dagster.resources.database import DatabaseResource
-from pnd_dagster.storage import read_frame
 from pnd_dagster.storage.schema import table_drift
-from pnd_dagster.tables import HEARTBEATS
 
 
 def schema_check(asset: dg.AssetKey, table: sa.Table) -> dg.AssetChecksDefinition:
@@ -102,23 +99,3 @@ def _validate(engine: sa.Engine, table: sa.Table, expectations: list[dict[str, A
 def _expectation(configuration: Any) -> dict[str, Any]:
     arguments = {name: value for name, value in configuration.kwargs.items() if name != "batch_id"}
     return {"type": configuration.type, **arguments}
-
-
-def heartbeat_check(asset: dg.AssetKey, service: str, *, max_silence: timedelta) -> dg.AssetChecksDefinition:
-    """A check that a long-running service gave a sign of life lately and says it is healthy; passes where it never ran."""
-
-    @dg.asset_check(asset=asset, name=f"{service}_is_alive", description=f"`pnd {service}` beat within the last {max_silence}")
-    def is_alive(database: DatabaseResource) -> dg.AssetCheckResult:
-        beat = HEARTBEATS.c
-        rows = read_frame(database.engine, sa.select(beat.beat_at, beat.lag_seconds, beat.is_healthy).where(beat.name == service))
-        if rows.is_empty():
-            return dg.AssetCheckResult(passed=True, metadata={"state": "the service has never run here"})
-        beat_at, lag_seconds, is_healthy = rows.row(0)
-        silence = datetime.now(UTC) - beat_at
-        return dg.AssetCheckResult(
-            passed=is_healthy and silence <= max_silence,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"silence_seconds": silence.total_seconds(), "lag_seconds": lag_seconds, "is_healthy": bool(is_healthy)},
-        )
-
-    return is_alive

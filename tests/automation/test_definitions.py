@@ -57,6 +57,6 @@ def test_every_table_we_write_is_guarded_by_a_blocking_schema_check(defs: dg.Def
         assert [check.name for check in blocking] == ["matches_declared_schema"], key
 
 
-def test_the_automation_sensor_runs_by_default(defs: dg.Definitions) -> None:
+def test_the_sensors_run_by_default(defs: dg.Definitions) -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.get_repository_def().sensor_defs}
-    assert sensors == {"automation": dg.DefaultSensorStatus.RUNNING, "ingested_messages": dg.DefaultSensorStatus.RUNNING}
+    assert sensors == dict.fromkeys(("automation", "ingested_messages", "service_health"), dg.DefaultSensorStatus.RUNNING)

@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from pnd_dagster.automation.sensors import MESSAGES, days_to_report, ingested_messages_sensor
+from pnd_dagster.automation.sensors import MESSAGES, days_to_report, ingested_messages_sensor, service_health_sensor
 from pnd_dagster.definitions import build_defs
 from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.resources.service_health import HEARTBEATS_KEY
 from pnd_dagster.settings import Settings
 from pnd_dagster.storage import upsert
-from pnd_dagster.tables import TELEGRAM_MESSAGES
+from pnd_dagster.tables import HEARTBEATS, TELEGRAM_MESSAGES
 
 MAY_1, MAY_2 = date(2024, 5, 1), date(2024, 5, 2)
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
@@ -77,3 +78,41 @@ def test_each_day_with_new_messages_is_reported_once(engine: sa.Engine, reported
 
 def test_nothing_is_reported_for_an_empty_table(reported) -> None:
     assert reported() == ([], None)
+
+
+@pytest.fixture
+def health(engine: sa.Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """Writes a heartbeat of the listener that is so old, runs a tick; the outcomes that were reported."""
+    assert settings.database_url
+    monkeypatch.setenv("PND_DATABASE_URL", settings.database_url.get_secret_value())
+    check = dg.AssetCheckKey(HEARTBEATS_KEY, "listen_is_alive")
+    with dg.instance_for_test() as instance:
+        cursor: str | None = None
+
+        def tick(age: timedelta | None = None, *, is_healthy: bool = True) -> list[bool]:
+            nonlocal cursor
+            if age is not None:
+                beat = {"name": "listen", "beat_at": datetime.now(UTC) - age, "is_healthy": is_healthy}
+                upsert(engine, HEARTBEATS, pl.DataFrame([beat]))
+            context = dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources={"database": DatabaseResource()}, definitions=build_defs()
+            )
+            service_health_sensor.evaluate_tick(context)
+            cursor = context.cursor
+            records = instance.event_log_storage.get_asset_check_execution_history(check, limit=20)
+            return [record.event.dagster_event.asset_check_evaluation_data.passed for record in reversed(records)]
+
+        yield tick
+
+
+def test_a_listener_that_falls_silent_is_reported_once_and_again_when_it_is_back(health) -> None:
+    assert health() == [True]
+    assert health(timedelta(seconds=5)) == [True]
+    assert health(timedelta(minutes=6)) == [True, False]
+    assert health(timedelta(minutes=7)) == [True, False]
+    assert health(timedelta(seconds=5)) == [True, False, True]
+
+
+def test_a_listener_that_says_it_is_not_healthy_is_reported(health) -> None:
+    assert health(timedelta(seconds=5)) == [True]
+    assert health(timedelta(seconds=5), is_healthy=False) == [True, False]
