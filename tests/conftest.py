@@ -32,17 +32,41 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The controlling process stops the server and removes its folder."""
     if not hasattr(config, "workerinput"):
-        home = Path(os.environ.pop(HOME_VARIABLE))
-        embedded.stop(home)
-        if (home / "postgres").is_symlink():
-            shutil.rmtree((home / "postgres").resolve(), ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
+        remove_installation(Path(os.environ.pop(HOME_VARIABLE)))
+
+
+def remove_installation(home: Path) -> None:
+    """Stops the server of `home` and removes all of it, also what lies outside because its user could not reach `home`."""
+    embedded.stop(home)
+    if (home / "postgres").is_symlink():
+        shutil.rmtree((home / "postgres").resolve(), ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def test_home() -> Path:
     """Folder of the shared embedded server."""
     return Path(os.environ[HOME_VARIABLE])
+
+
+@pytest.fixture(scope="module")
+def own_home() -> Iterator[Path]:
+    """Folder of an installation with a server of its own, which tests may start and stop; nothing of it stays."""
+    yield from _installation(mode=0o755)
+
+
+@pytest.fixture
+def private_home() -> Iterator[Path]:
+    """The same in a folder that only its owner can enter."""
+    yield from _installation(mode=0o700)
+
+
+def _installation(mode: int) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="pnd-test-own-"))
+    folder.chmod(mode)
+    yield folder / "home"
+    remove_installation(folder / "home")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

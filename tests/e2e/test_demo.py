@@ -13,9 +13,9 @@ from pnd_dagster.storage import embedded
 PND = Path(sys.executable).with_name("pnd")
 
 
-def test_the_demo_runs_the_main_job_on_simulated_channels_and_stops_its_database(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PND_")} | {"PND_HOME": str(tmp_path)}
-    done = subprocess.run([PND, "demo", "--exit"], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False, timeout=300)
+def test_the_demo_runs_the_main_job_on_simulated_channels_and_stops_its_database(own_home: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PND_")} | {"PND_HOME": str(own_home)}
+    done = subprocess.run([PND, "demo", "--exit"], capture_output=True, text=True, env=environment, cwd="/", check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = re.search(r"of (\d+) simulated pumps that were released .* (\d+) were found, (\d+) with the right exchange", done.stderr)
     assert found
@@ -23,4 +23,4 @@ def test_the_demo_runs_the_main_job_on_simulated_channels_and_stops_its_database
     assert released >= 20
     assert with_coin >= with_exchange > released / 2
     assert "Pump events found" in done.stdout
-    assert not embedded.is_running(tmp_path / "demo")
+    assert not embedded.is_running(own_home / "demo")

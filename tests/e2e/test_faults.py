@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,12 +35,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Settings]:
+def own_server(own_home: Path) -> Settings:
     """An installation with a Postgres of its own, which a test may stop."""
-    settings = load_settings(home=tmp_path / "home")
+    settings = load_settings(home=own_home)
     connect(settings)
-    yield settings
-    embedded.stop(settings.home)
+    return settings
 
 
 def assert_all_there_once(engine: sa.Engine, archive: Path) -> None:

@@ -20,13 +20,12 @@ ASSETS = {"raw/telegram_channels", "raw/telegram_messages", "core/message_labels
 
 
 @pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ui(own_home: Path) -> Iterator[str]:
     """Address of a UI on an installation of its own."""
-    home = tmp_path_factory.mktemp("ui")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"PND_HOME": str(home), "PND_UI_PORT": str(port)}
+    environment = os.environ | {"PND_HOME": str(own_home), "PND_UI_PORT": str(port)}
     server = subprocess.Popen([PND, "ui"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -44,7 +43,6 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
-        subprocess.run([PND, "db", "stop"], env=environment, check=True, stderr=subprocess.DEVNULL)
 
 
 def ask(address: str, query: str) -> dict:

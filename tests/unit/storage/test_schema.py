@@ -54,9 +54,8 @@ def test_a_server_of_the_users_is_not_migrated_unasked(test_home: Path, tmp_path
     assert connect(settings)
 
 
-def test_the_embedded_server_keeps_its_data_and_password_over_a_restart(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    settings = load_settings(home=tmp_path / "home")
+def test_the_embedded_server_keeps_its_data_and_password_over_a_restart(own_home: Path) -> None:
+    settings = load_settings(home=own_home)
     try:
         engine = connect(settings)
         with engine.begin() as connection:
@@ -75,15 +74,9 @@ def test_the_embedded_server_keeps_its_data_and_password_over_a_restart(tmp_path
         embedded.stop(settings.home)
 
 
-def test_the_embedded_server_works_in_a_folder_only_its_owner_can_enter(tmp_path: Path) -> None:
-    private = tmp_path / "private"
-    private.mkdir(mode=0o700)
-    settings = load_settings(home=private / "home")
-    try:
-        with connect(settings).connect() as connection:
-            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
-    finally:
-        embedded.stop(settings.home)
+def test_the_embedded_server_works_in_a_folder_only_its_owner_can_enter(private_home: Path) -> None:
+    with connect(load_settings(home=private_home)).connect() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
 
 
 def test_a_wrong_password_is_refused_by_the_embedded_server(test_home: Path) -> None:
@@ -92,10 +85,10 @@ def test_a_wrong_password_is_refused_by_the_embedded_server(test_home: Path) -> 
         psycopg.connect(embedded.Server(server.port, "guess").url("postgres"))
 
 
-def test_a_port_in_use_is_named_with_its_setting(test_home: Path, tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_with_its_setting(test_home: Path, private_home: Path) -> None:
     taken = embedded.start(test_home).port
     with pytest.raises(SettingError, match=f"PND_DATABASE_PORT: port {taken} is in use"):
-        connect(load_settings(home=tmp_path, database_port=taken))
+        connect(load_settings(home=private_home, database_port=taken))
 
 
 @pytest.mark.parametrize("url", ["no address at all", "mysql://root@localhost/pnd", "postgresql://localhost"])
