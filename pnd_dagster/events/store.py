@@ -15,7 +15,7 @@ from pnd_dagster.events.clusters import cluster_events
 from pnd_dagster.events.extraction import EXTRACTOR_VERSION
 from pnd_dagster.events.schedule import schedule_pumps
 from pnd_dagster.messages.classifier import Classifier
-from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, replace_window, transaction, upsert
+from pnd_dagster.storage import Written, read_frame, replace_window, transaction, upsert
 from pnd_dagster.tables import (
     CHANNEL_BUILDS,
     MESSAGE_LABELS,
@@ -69,7 +69,7 @@ def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Co
     label = MESSAGE_LABELS.c
     labels = (
         sa.select(label.channel_id, sa.func.max(label.labelled_at).label("labels_through_at"), sa.func.count().label("label_count"))
-        .where(label.labeller == classifier.name, label.labeller_version == classifier.version)
+        .where(label.labeller == classifier.name)
         .where(sa.true() if channel_ids is None else label.channel_id.in_(channel_ids))
         .group_by(label.channel_id)
         .subquery()
@@ -95,37 +95,30 @@ def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Co
 def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: list[int]) -> pl.DataFrame:
     """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label, confidence.
 
-    The first revision we hold counts from the message's own time, the later ones from their edit. What members of a group wrote is left
-    out where the channel itself posts too: members guess the coin, they do not name it.
+    The first revision we hold counts from the message's own time, the later ones from their edit. Where a new version of the classifier
+    has not come to a revision yet, the label of the one before counts: after an update, history must not vanish until it is relabelled.
+    What members of a group wrote is left out where the channel itself posts too: members guess the coin, they do not name it.
     """
     message, label = TELEGRAM_MESSAGES.c, MESSAGE_LABELS.c
+    keys = ("channel_id", "message_id", "revision_id")
+    preference = sa.func.row_number().over(
+        partition_by=[label[key] for key in keys],
+        order_by=((label.labeller_version == classifier.version).desc(), label.labelled_at.desc()),
+    )
+    labels = (
+        sa.select(*(label[key] for key in keys), label.label, label.confidence, preference.label("preference"))
+        .where(label.labeller == classifier.name, label.channel_id.in_(channel_ids))
+        .subquery()
+    )
     order = sa.func.row_number().over(
         partition_by=(message.channel_id, message.message_id), order_by=(message.edited_at.nulls_first(), message.ingested_at)
     )
     date = sa.case((order == 1, message.occurred_at), else_=sa.func.coalesce(message.edited_at, message.occurred_at))
+    columns = (message.channel_id, message.message_id, date.label("date"), message.text, labels.c.label, labels.c.confidence)
     statement = (
-        sa.select(
-            message.channel_id,
-            message.message_id,
-            date.label("date"),
-            message.text,
-            label.label,
-            label.confidence,
-            message.is_from_member,
-        )
-        .join(
-            MESSAGE_LABELS,
-            sa.and_(
-                label.channel_id == message.channel_id,
-                label.message_id == message.message_id,
-                label.revision_id == message.revision_id,
-            ),
-        )
-        .where(
-            message.channel_id.in_(channel_ids),
-            label.labeller == classifier.name,
-            label.labeller_version == classifier.version,
-        )
+        sa.select(*columns, message.is_from_member)
+        .join(labels, sa.and_(*(labels.c[key] == message[key] for key in keys)))
+        .where(message.channel_id.in_(channel_ids), labels.c.preference == 1)
     )
     return _without_members(read_frame(engine, statement))
 
@@ -136,25 +129,24 @@ def _without_members(messages: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rebuild(engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, on_progress: Callable[[int, int], None]) -> Rebuilt:
+    """Everything is computed first and written in one transaction: readers never see releases without their event."""
     now = datetime.now(UTC)
-    announced = released = NOTHING_WRITTEN
-    for start in range(0, affected.height, CHANNELS_PER_STEP):
-        builds = affected.slice(start, CHANNELS_PER_STEP)
-        channel_ids = builds["channel_id"].to_list()
+    replayed = affected["channel_id"].to_list()
+    # What the other channels gave stays as it is.
+    announcements = [read_frame(engine, sa.select(PUMP_ANNOUNCEMENTS).where(PUMP_ANNOUNCEMENTS.c.channel_id.notin_(replayed)))]
+    releases = [read_frame(engine, sa.select(PUMP_RELEASES).where(PUMP_RELEASES.c.channel_id.notin_(replayed))).drop("event_id")]
+    for start in range(0, len(replayed), CHANNELS_PER_STEP):
+        channel_ids = replayed[start : start + CHANNELS_PER_STEP]
         pumps = build_channel(labelled_messages(engine, classifier, channel_ids), as_of=now)
-        # A channel's own event ids are provisional: clustering across channels gives the final ones below.
-        releases = cluster_events(pumps.releases)[1]
-        with transaction(engine) as connection:
-            announced += replace_window(
-                connection, PUMP_ANNOUNCEMENTS, pumps.announcements, PUMP_ANNOUNCEMENTS.c.channel_id.in_(channel_ids)
-            )
-            released += replace_window(connection, PUMP_RELEASES, releases, PUMP_RELEASES.c.channel_id.in_(channel_ids))
-            upsert(connection, CHANNEL_BUILDS, builds)
-        on_progress(start + builds.height, affected.height)
-    scheduled = schedule_pumps(read_frame(engine, sa.select(PUMP_ANNOUNCEMENTS)))
-    events, releases = cluster_events(read_frame(engine, sa.select(PUMP_RELEASES)).drop("event_id"))
+        announcements.append(pumps.announcements)
+        releases.append(pumps.releases)
+        on_progress(start + len(channel_ids), len(replayed))
+    all_announcements = pl.concat(announcements)
+    events, all_releases = cluster_events(pl.concat(releases))
     with transaction(engine) as connection:
-        grouped = replace_window(connection, SCHEDULED_PUMPS, scheduled, sa.true())
-        upsert(connection, PUMP_RELEASES, releases)
+        announced = replace_window(connection, PUMP_ANNOUNCEMENTS, all_announcements, sa.true())
+        scheduled = replace_window(connection, SCHEDULED_PUMPS, schedule_pumps(all_announcements), sa.true())
+        released = replace_window(connection, PUMP_RELEASES, all_releases, sa.true())
         clustered = replace_window(connection, PUMP_EVENTS, events, sa.true())
-    return Rebuilt(affected.height, announced, grouped, released, clustered)
+        upsert(connection, CHANNEL_BUILDS, affected)
+    return Rebuilt(affected.height, announced, scheduled, released, clustered)

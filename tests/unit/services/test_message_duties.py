@@ -81,6 +81,32 @@ def test_a_release_that_is_edited_into_something_else_stays_an_event(engine: sa.
     assert read_frame(engine, sa.select(PUMP_EVENTS)).equals(before)
 
 
+def test_history_does_not_vanish_when_a_new_version_of_the_classifier_has_labelled_only_the_newest_message(
+    engine: sa.Engine, classifier: Classifier
+) -> None:
+    for received in (
+        batch(1, ANNOUNCED, after=timedelta()),
+        batch(2, COUNTED, after=timedelta(hours=5, minutes=55)),
+        batch(3, RELEASED, after=timedelta(hours=6)),
+    ):
+        receive(engine, classifier, received)
+    before = read_frame(engine, sa.select(PUMP_EVENTS))
+    with engine.begin() as connection:
+        connection.execute(sa.update(MESSAGE_LABELS).values(labeller_version="the one before"))
+    receive(engine, classifier, batch(4, "Thank you all, see you next time", after=timedelta(hours=7)))
+    assert read_frame(engine, sa.select(PUMP_EVENTS)).equals(before)
+
+
+def test_a_label_of_the_current_version_counts_before_an_older_one(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta()))
+    older = read_frame(engine, sa.select(MESSAGE_LABELS)).with_columns(
+        labeller_version=pl.lit("the one before"), label=pl.lit(5, pl.Int16), labelled_at=pl.lit(NOW + timedelta(hours=1))
+    )
+    upsert(engine, MESSAGE_LABELS, older)
+    rebuild_events(engine, classifier)
+    assert statuses(engine) == ["scheduled"]
+
+
 def test_a_member_who_guesses_the_coin_releases_nothing_where_the_channel_posts_itself(engine: sa.Engine, classifier: Classifier) -> None:
     for received in (
         batch(1, ANNOUNCED, after=timedelta()),
