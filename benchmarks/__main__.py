@@ -16,9 +16,9 @@ def main(subjects: list[str]) -> None:
     table = Table("what", "n", "rows/s", "peer", "peer rows/s", "ratio")
     for subject in subjects or SUBJECTS:
         for row in importlib.import_module(f"benchmarks.{subject}").run():
-            rates = (f"{row[name]:,}" if row[name] is not None else "-" for name in ("rows_per_second", "peer_rows_per_second"))
-            rate, peer_rate = rates
-            table.add_row(row["what"], f"{row['n']:,}", rate, row["peer"] or "-", peer_rate, str(row["ratio"] or "-"))
+            rates = (f"{row[name]:,}" for name in ("n", "rows_per_second", "peer_rows_per_second"))
+            n, rate, peer_rate = rates
+            table.add_row(row["what"], n, rate, row["peer"], peer_rate, str(row["ratio"]))
     Console().print(table)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 from dateparser.search import search_dates
 
+from benchmarks.rows import row
 from pnd_dagster.events import extract_events
 from pnd_dagster.events.times import read_times
 from pnd_dagster.messages.normalise import normalise_many
@@ -50,15 +51,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def _row(what: str, peer: str, n: int, ours: Callable[[], Any], theirs: Callable[[], Any]) -> dict[str, Any]:
-    rate, peer_rate = _rate(ours, n), _rate(theirs, n)
-    return {
-        "what": what,
-        "peer": peer,
-        "rows_per_second": round(rate),
-        "peer_rows_per_second": round(peer_rate),
-        "ratio": round(rate / peer_rate, 2),
-        "n": n,
-    }
+    return row(what, peer, n, _rate(ours, n), _rate(theirs, n))
 
 
 def _rate(job: Callable[[], Any], n: int) -> float:
@@ -88,8 +81,3 @@ def _channels(channel_count: int, pump_count: int) -> pl.DataFrame:
             for minute, label, text in posts:
                 rows.append((channel, len(rows), at + timedelta(minutes=minute), text, label, 0.9))
     return pl.DataFrame(rows, schema=["channel_id", "message_id", "date", "text", "label", "confidence"], orient="row")
-
-
-if __name__ == "__main__":
-    for row in run():
-        print(row)

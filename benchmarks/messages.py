@@ -18,6 +18,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline, make_union
 
+from benchmarks.rows import row
 from pnd_dagster.messages.classifier import label_messages, load_classifier
 from pnd_dagster.messages.normalise import normalise_many
 
@@ -54,15 +55,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def _row(what: str, peer: str, texts: list[str], ours: Callable[[list[str]], Any], theirs: Callable[[list[str]], Any]) -> dict[str, Any]:
-    rate, peer_rate = _rate(ours, texts), _rate(theirs, texts)
-    return {
-        "what": what,
-        "peer": peer,
-        "rows_per_second": round(rate),
-        "peer_rows_per_second": round(peer_rate),
-        "ratio": round(rate / peer_rate, 2),
-        "n": len(texts),
-    }
+    return row(what, peer, len(texts), _rate(ours, texts), _rate(theirs, texts))
 
 
 def _rate(job: Callable[[list[str]], Any], texts: list[str]) -> float:
@@ -97,8 +90,3 @@ def _generated_texts() -> list[str]:
         )
         for _ in range(SAMPLE_SIZE)
     ]
-
-
-if __name__ == "__main__":
-    for row in run():
-        print(row)

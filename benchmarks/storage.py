@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from benchmarks.rows import row
 from pnd_dagster.settings import load_settings
 from pnd_dagster.simulator.telegram_channels import simulate_channels
 from pnd_dagster.storage import connect, embedded
@@ -47,20 +48,9 @@ def run() -> list[dict[str, Any]]:
             embedded.stop(settings.home)
     count = rows.height
     return [
-        _row("history import, messages to rows", count / first, count / bare, count),
-        _row("the same import again", count / again, count / bare, count),
+        row("history import, messages to rows", "bare COPY into the same table", count, count / first, count / bare),
+        row("the same import again", "bare COPY into the same table", count, count / again, count / bare),
     ]
-
-
-def _row(what: str, rate: float, peer_rate: float, count: int) -> dict[str, Any]:
-    return {
-        "what": what,
-        "peer": "bare COPY into the same table",
-        "rows_per_second": round(rate),
-        "peer_rows_per_second": round(peer_rate),
-        "ratio": round(rate / peer_rate, 2),
-        "n": count,
-    }
 
 
 def _simulated(folder: Path) -> Path:

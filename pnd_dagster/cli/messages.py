@@ -78,14 +78,15 @@ def classify(
         task = bar.add_task("labelling", total=frame.height)
         labelled = label_messages(frame, classifier, progress=lambda done, all_: bar.update(task, completed=done, total=all_))
     write_parquet(labelled, output)
+    version = f"{classifier.name}-{classifier.version}"
     counts = labelled.group_by("label").len("messages").sort("label")
     if as_json:
-        print_json({"messages": labelled.height, "model_version": classifier.version, "labels": dict(counts.iter_rows())})
+        print_json({"messages": labelled.height, "model_version": version, "labels": dict(counts.iter_rows())})
     else:
         from pnd_dagster.messages.labels import MessageLabel
 
         names = {int(label): label.display_name for label in MessageLabel}
-        print_table(counts.with_columns(pl.col("label").replace_strict(names, return_dtype=pl.String)), f"Labels by {classifier.version}")
+        print_table(counts.with_columns(pl.col("label").replace_strict(names, return_dtype=pl.String)), f"Labels by {version}")
 
 
 def extract_events(

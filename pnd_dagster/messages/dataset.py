@@ -14,7 +14,6 @@ import polars as pl
 from pnd_dagster.errors import SourceError
 from pnd_dagster.messages.normalise import normalise_many
 
-SOURCES = ("authors", "wild", "synthetic")
 _SCHEMA = {"channel_id": pl.Int64, "message_id": pl.Int64, "text": pl.String, "label": pl.Int16}
 
 

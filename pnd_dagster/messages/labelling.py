@@ -10,12 +10,10 @@ import polars as pl
 import sqlalchemy as sa
 
 from pnd_dagster.messages.classifier import Classifier, label_messages
-from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, upsert
+from pnd_dagster.storage import NOTHING_WRITTEN, Window, Written, read_frame, upsert, within
 from pnd_dagster.tables import MESSAGE_LABELS, TELEGRAM_MESSAGES
 
 CHUNK_ROWS = 100_000
-
-Window = tuple[datetime, datetime]
 
 
 class Labelled(NamedTuple):
@@ -23,7 +21,6 @@ class Labelled(NamedTuple):
 
     revision_count: int
     written: Written
-    model_version: str
 
 
 def label_unlabelled(
@@ -41,7 +38,7 @@ def label_unlabelled(
     while True:
         revisions = read_frame(engine, unlabelled(classifier, window).limit(CHUNK_ROWS))
         if revisions.is_empty():
-            return Labelled(count, written, classifier.version)
+            return Labelled(count, written)
         written += label_revisions(engine, classifier, revisions)
         count += revisions.height
         on_progress(revisions.height)
@@ -72,7 +69,4 @@ def unlabelled(classifier: Classifier, window: Window | None = None) -> sa.Selec
         label.labeller_version == classifier.version,
     )
     selected = sa.select(message.channel_id, message.message_id, message.revision_id, message.text)
-    selected = selected.where(message.kind == "message", ~message.is_deleted, ~is_labelled)
-    if window is None:
-        return selected
-    return selected.where(message.occurred_at >= window[0], message.occurred_at < window[1])
+    return selected.where(message.kind == "message", ~message.is_deleted, ~is_labelled, within(message.occurred_at, window))

@@ -9,10 +9,8 @@ import sqlalchemy as sa
 
 from pnd_dagster.messages.classifier import Classifier
 from pnd_dagster.messages.labels import MessageLabel
-from pnd_dagster.storage import read_frame
+from pnd_dagster.storage import Window, read_frame, within
 from pnd_dagster.tables import MESSAGE_LABELS, TELEGRAM_MESSAGES
-
-Window = tuple[datetime, datetime]
 
 
 def revisions_per_day(engine: sa.Engine, window: Window) -> pl.DataFrame:
@@ -21,9 +19,7 @@ def revisions_per_day(engine: sa.Engine, window: Window) -> pl.DataFrame:
     day = _day(message.occurred_at)
     return read_frame(
         engine,
-        sa.select(day.label("day"), sa.func.count().label("row_count"))
-        .where(message.occurred_at >= window[0], message.occurred_at < window[1])
-        .group_by(day),
+        sa.select(day.label("day"), sa.func.count().label("row_count")).where(within(message.occurred_at, window)).group_by(day),
     )
 
 
@@ -35,7 +31,7 @@ def labels_per_day(engine: sa.Engine, classifier: Classifier, window: Window) ->
         engine,
         sa.select(day.label("day"), sa.func.count().label("row_count"))
         .join_from(TELEGRAM_MESSAGES, MESSAGE_LABELS, _same_revision())
-        .where(message.occurred_at >= window[0], message.occurred_at < window[1], *_of(classifier))
+        .where(within(message.occurred_at, window), *_of(classifier))
         .group_by(day),
     )
 

@@ -10,7 +10,6 @@ Placeholders:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -189,9 +188,3 @@ def _contract(match: re.Match[str]) -> str:
     word = match.group()
     # Base58 of 32 and more characters holds both cases; a long word or number does not.
     return "CONTRACT_ADDRESS" if word.startswith("0x") or not (word.islower() or word.isupper()) else word
-
-
-def urls_of(text: str) -> Iterator[str]:
-    """The URLs that stand in a raw text, in order."""
-    for match in _URL.finditer(text):
-        yield match.group().rstrip(_TRAILING)

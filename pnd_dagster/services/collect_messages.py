@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from pnd_dagster.errors import SourceError
 from pnd_dagster.settings import Settings
-from pnd_dagster.storage import NOTHING_WRITTEN, Written
+from pnd_dagster.storage import NOTHING_WRITTEN, Window, Written
 from pnd_dagster.telegram.history import HistoryOutcome, update_histories
 from pnd_dagster.telegram.importing import import_file
 from pnd_dagster.telegram.sessions import session_file
-
-Window = tuple[datetime, datetime]
 
 
 class Collected(NamedTuple):

@@ -3,9 +3,11 @@
 from pnd_dagster.storage.bulk import NOTHING_WRITTEN, Written, count_rows, read_frame, replace_window, transaction, upsert
 from pnd_dagster.storage.engine import create_engine, dagster_url, database_url
 from pnd_dagster.storage.schema import connect
+from pnd_dagster.storage.window import Window, within
 
 __all__ = [
     "NOTHING_WRITTEN",
+    "Window",
     "Written",
     "connect",
     "count_rows",
@@ -16,4 +18,5 @@ __all__ = [
     "replace_window",
     "transaction",
     "upsert",
+    "within",
 ]

@@ -101,11 +101,6 @@ def revision_ids(rows: pl.DataFrame) -> pl.Series:
     return pl.Series("revision_id", [revision_id(*row) for row in parts], dtype=pl.Int64)
 
 
-def empty_rows() -> pl.DataFrame:
-    """A frame of `ROW_SCHEMA` without rows."""
-    return pl.DataFrame(schema=ROW_SCHEMA)
-
-
 def batch_of(
     rows: pl.DataFrame,
     *,

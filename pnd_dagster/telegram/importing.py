@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,13 +13,11 @@ import sqlalchemy as sa
 
 from pnd_dagster.errors import SourceError
 from pnd_dagster.settings import Settings
-from pnd_dagster.storage import NOTHING_WRITTEN, Written
+from pnd_dagster.storage import NOTHING_WRITTEN, Window, Written
 from pnd_dagster.telegram.archives import count_rows, read_archive
 from pnd_dagster.telegram.batches import MessageBatch
 from pnd_dagster.telegram.desktop_export import is_desktop_export, read_desktop_export
 from pnd_dagster.telegram.store import store_batch
-
-Window = tuple[datetime, datetime]
 
 
 class Imported(NamedTuple):

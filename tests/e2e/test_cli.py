@@ -157,6 +157,11 @@ def test_settings_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
     assert "PND_UI_PORT" in done.stderr
 
 
+def test_every_setting_is_in_the_example_file() -> None:
+    described = (Path(__file__).parents[2] / ".env.example").read_text()
+    assert [name for name in Settings.model_fields if f"PND_{name.upper()}=" not in described] == []
+
+
 def test_login_without_keys_says_where_to_get_them(tmp_path: Path) -> None:
     done = pnd("login", PND_HOME=str(tmp_path))
     assert done.returncode == 1
