@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pnd_dagster.errors import SettingError
 
+# The five exchanges of the paper, by their canonical ids, which are ccxt's too.
+EXCHANGES = ("latoken", "kucoin", "mexc", "poloniex", "xt")
+
 
 def project_folder() -> Path | None:
     """The nearest folder from here upwards that holds a `workspace.yaml`, None outside a checkout."""
@@ -63,6 +66,20 @@ class Settings(BaseSettings):
     )
     tgstat_url: str = Field("https://api.tgstat.ru", description="Base address of TGStat's API")
 
+    exchanges: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: list(EXCHANGES), description="Exchanges that are collected, by their canonical ids"
+    )
+    exchange_url: str | None = Field(None, description="Base address of simulated exchanges (`pnd simulate`); empty means the real ones")
+    market_cap_max_usd: float = Field(60e6, gt=0, description="Coins above this market capitalisation are no candidates")
+    metrics_retention_days: int = Field(30, ge=4, description="Day partitions of the metric tables older than this are dropped")
+    spill_max_bytes: int = Field(2_000_000_000, ge=0, description="What a collector keeps on disk at most while the database is away")
+
+    lunarcrush_key: SecretStr | None = Field(None, description="Key of LunarCrush's API")
+    lunarcrush_url: str = Field("https://lunarcrush.com", description="Base address of LunarCrush's API")
+    coinmarketcap_key: SecretStr | None = Field(None, description="Key of CoinMarketCap's API")
+    coinmarketcap_url: str = Field("https://pro-api.coinmarketcap.com", description="Base address of CoinMarketCap's API")
+    coincodex_url: str = Field("https://coincodex.com", description="Base address of CoinCodex; it needs no key")
+
     ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
 
     @field_validator("export_zone")
@@ -79,10 +96,17 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return [part for part in value.split(":") if part] if isinstance(value, str) else value
 
-    @field_validator("tgstat_countries", mode="before")
+    @field_validator("tgstat_countries", "exchanges", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("exchanges")
+    @classmethod
+    def _must_be_ccxt_ids(cls, value: list[str]) -> list[str]:
+        if wrong := [name for name in value if not name.isidentifier() or name != name.lower()]:
+            raise ValueError(f"{', '.join(wrong)}: expected ids such as {', '.join(EXCHANGES)}")
+        return value
 
     @field_validator("home", "telegram_session_file")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from pnd_dagster.tables import METADATA, SCHEMAS
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Any constant: whoever holds this advisory lock migrates, the others wait.
 UPGRADE_LOCK = 8_144_211
+# Day partitions of the metric tables come and go with retention; they are no part of the declared schema.
+DAY_PARTITION = re.compile(r"_p\d{8}$")
 
 
 def connect(settings: Settings) -> sa.Engine:
@@ -89,10 +92,10 @@ def head_revision() -> str:
 
 
 def is_managed(name: str | None, kind: str, parents: Any) -> bool:
-    """Alembic's name filter: only our schemas, and not Alembic's own table."""
+    """Alembic's name filter: only our schemas, neither Alembic's own table nor day partitions."""
     if kind == "schema":
         return name in SCHEMAS
-    return not (kind == "table" and name == "alembic_version")
+    return not (kind == "table" and name and (name == "alembic_version" or DAY_PARTITION.search(name)))
 
 
 def _config() -> Config:

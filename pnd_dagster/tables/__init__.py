@@ -1,6 +1,16 @@
 """Every table, declared once. DDL, comments, Polars schemas, Dagster column schemas and the data dictionary derive from here."""
 
 from pnd_dagster.tables._columns import METADATA
+from pnd_dagster.tables.coins import (
+    CANDIDATE_COINS,
+    CAP_SOURCES,
+    COIN_LINKS,
+    COINCODEX_DAILY,
+    COINMARKETCAP_SNAPSHOTS,
+    LINK_METHODS,
+    LUNARCRUSH_SNAPSHOTS,
+    VENDOR_QUOTAS,
+)
 from pnd_dagster.tables.core import (
     ANNOUNCEMENT_STATUSES,
     CHANNEL_BUILDS,
@@ -12,6 +22,23 @@ from pnd_dagster.tables.core import (
     SCHEDULED_PUMPS,
 )
 from pnd_dagster.tables.frames import conform, polars_schema, primary_key
+from pnd_dagster.tables.market import (
+    BOOK_LEVELS,
+    BOOK_METRIC_COLUMNS,
+    BUCKET_COMMITS,
+    BUCKET_SECONDS,
+    FEED_GAPS,
+    GAP_REASONS,
+    INSTRUMENTS,
+    LEASES,
+    METRIC_ROLLUPS,
+    OHLCV_DAILY,
+    OHLCV_GAPS,
+    OHLCV_SOURCES,
+    ORDER_BOOK_METRICS,
+    TRADE_METRIC_COLUMNS,
+    TRADE_METRICS,
+)
 from pnd_dagster.tables.raw import (
     CHANNEL_STATUSES,
     DEAD_LETTERS,
@@ -25,12 +52,32 @@ SCHEMAS = ("raw", "core")
 
 __all__ = [
     "ANNOUNCEMENT_STATUSES",
+    "BOOK_LEVELS",
+    "BOOK_METRIC_COLUMNS",
+    "BUCKET_COMMITS",
+    "BUCKET_SECONDS",
+    "CANDIDATE_COINS",
+    "CAP_SOURCES",
     "CHANNEL_BUILDS",
     "CHANNEL_STATUSES",
+    "COINCODEX_DAILY",
+    "COINMARKETCAP_SNAPSHOTS",
+    "COIN_LINKS",
     "DEAD_LETTERS",
+    "FEED_GAPS",
+    "GAP_REASONS",
     "HEARTBEATS",
+    "INSTRUMENTS",
+    "LEASES",
+    "LINK_METHODS",
+    "LUNARCRUSH_SNAPSHOTS",
     "MESSAGE_LABELS",
     "METADATA",
+    "METRIC_ROLLUPS",
+    "OHLCV_DAILY",
+    "OHLCV_GAPS",
+    "OHLCV_SOURCES",
+    "ORDER_BOOK_METRICS",
     "PUMP_ANNOUNCEMENTS",
     "PUMP_EVENTS",
     "PUMP_RELEASES",
@@ -40,6 +87,9 @@ __all__ = [
     "TELEGRAM_CURSORS",
     "TELEGRAM_MESSAGES",
     "TELEGRAM_MESSAGE_STATS",
+    "TRADE_METRICS",
+    "TRADE_METRIC_COLUMNS",
+    "VENDOR_QUOTAS",
     "conform",
     "polars_schema",
     "primary_key",

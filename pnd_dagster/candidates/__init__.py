@@ -1,0 +1,1 @@
+"""Which coin an instrument trades, and which instruments are watched."""

@@ -1,0 +1,1 @@
+"""Exchanges' markets: instruments, candles, live feeds, and the metrics made of them."""

@@ -1,0 +1,1 @@
+"""Live feeds of exchanges: one thin codec per exchange behind one protocol."""

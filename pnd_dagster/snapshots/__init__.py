@@ -1,0 +1,1 @@
+"""What vendors say of coins: LunarCrush, CoinMarketCap, CoinCodex."""
