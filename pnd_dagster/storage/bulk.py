@@ -102,7 +102,8 @@ def read_frame(engine: sa.Engine, statement: sa.Select[Any]) -> pl.DataFrame:
     """
     import adbc_driver_postgresql.dbapi as adbc  # with what it imports 0.4 s, which `pnd --help` need not wait for
 
-    compiled = str(statement.compile(dialect=pg.dialect(), compile_kwargs={"literal_binds": True}))  # pyright: ignore[reportUnknownArgumentType]
+    # Any paramstyle but psycopg's, which doubles every percent sign.
+    compiled = str(statement.compile(dialect=pg.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))  # pyright: ignore[reportUnknownArgumentType]
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         with adbc.connect(url) as connection, connection.cursor() as cursor:

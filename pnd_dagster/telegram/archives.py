@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pnd_dagster.errors import SourceError
-from pnd_dagster.telegram.batches import ROW_SCHEMA, MessageBatch, Refusal
+from pnd_dagster.storage.dead_letters import Refusal
+from pnd_dagster.telegram.batches import ROW_SCHEMA, MessageBatch
 from pnd_dagster.telegram.coercion import REQUIRED
 from pnd_dagster.telegram.records import Origin, batch_of_columns, batch_of_records, new_channels
 

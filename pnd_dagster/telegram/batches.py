@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
@@ -15,7 +13,6 @@ import sqlalchemy as sa
 from pnd_dagster import tables
 from pnd_dagster.tables.frames import UTC_DATETIME
 
-MAX_PAYLOAD_CHARACTERS = 10_000
 MESSAGE_KINDS = ("message", "service")
 
 ROW_SCHEMA = pl.Schema(
@@ -55,24 +52,6 @@ class MessageBatch(NamedTuple):
     channels: pl.DataFrame
     dead_letters: pl.DataFrame
     row_count: int
-
-
-class Refusal(NamedTuple):
-    """One refused input: where it stood, why it was refused, and what it held."""
-
-    location: str
-    reason: str
-    payload: Any
-
-
-def clean_text(text: str) -> str:
-    """`text` as Postgres and Polars can hold it: surrogate pairs joined, lone surrogates and NUL bytes replaced by U+FFFD."""
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text.replace("\x00", "\ufffd") if "\x00" in text else text
 
 
 def revision_id(edited_at_us: int | None, text: str, media_type: str | None, is_deleted: bool) -> int:
@@ -193,52 +172,3 @@ def join_batches(batches: Sequence[MessageBatch]) -> MessageBatch:
         dead_letters=pl.concat([batch.dead_letters for batch in batches]).unique("dead_letter_id", keep="first", maintain_order=True),
         row_count=sum(batch.row_count for batch in batches),
     )
-
-
-def dead_letters(source: str, refusals: Iterable[Refusal], *, refused_at: datetime) -> pl.DataFrame:
-    """Rows of raw.dead_letters. The same refusal of the same source has the same id, so a second run adds none.
-
-    Args:
-        source: file or service the inputs came from; no absolute path, so that a moved file stays the same source.
-        refusals: what was refused.
-        refused_at: when.
-    """
-    letters = [
-        {
-            "dead_letter_id": hashlib.blake2b(f"{source}\0{location}\0{reason}".encode(), digest_size=16).hexdigest(),
-            "source": source,
-            "location": location,
-            "reason": reason,
-            "payload": None if payload is None else _payload(payload),
-            "occurred_at": refused_at,
-        }
-        for location, reason, payload in ((clean_text(one.location), clean_text(one.reason), one.payload) for one in refusals)
-    ]
-    frame = pl.DataFrame(letters, schema=tables.polars_schema(tables.DEAD_LETTERS))
-    return frame.unique("dead_letter_id", keep="first", maintain_order=True)
-
-
-def _payload(value: Any) -> str:
-    """JSON text of at most `MAX_PAYLOAD_CHARACTERS` that Postgres accepts as jsonb."""
-    # ASCII escapes would let \u0000 and lone surrogates through, which jsonb refuses; so clean first, then write as it is.
-    text = json.dumps(_cleaned(value), ensure_ascii=False, default=str)
-    if len(text) <= MAX_PAYLOAD_CHARACTERS:
-        return text
-    # Escaping a cut text may double its length, so the cut leaves room for that.
-    return json.dumps({"cut": clean_text(text[: MAX_PAYLOAD_CHARACTERS // 2 - 100])}, ensure_ascii=False)
-
-
-def _cleaned(value: Any) -> Any:
-    match value:
-        case str():
-            return clean_text(value)
-        case dict():
-            return {clean_text(str(name)): _cleaned(part) for name, part in value.items()}
-        case list() | tuple():
-            return [_cleaned(part) for part in value]
-        case float() if not math.isfinite(value):
-            return str(value)
-        case bytes():
-            return value[:MAX_PAYLOAD_CHARACTERS].decode("utf-8", "replace").replace("\x00", "\ufffd")
-        case _:
-            return value

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pnd_dagster.errors import SourceError
+from pnd_dagster.storage.dead_letters import Refusal
 from pnd_dagster.telegram.archives import must_be_file
-from pnd_dagster.telegram.batches import MessageBatch, Refusal
+from pnd_dagster.telegram.batches import MessageBatch
 from pnd_dagster.telegram.coercion import is_safe_name
 from pnd_dagster.telegram.json_stream import JsonStream
 from pnd_dagster.telegram.records import Origin, batch_of_records, new_channels

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pnd_dagster.errors import PndError
-from pnd_dagster.telegram.batches import Refusal, dead_letters
+from pnd_dagster.storage.dead_letters import Refusal, dead_letters
 from pnd_dagster.telegram.links import ChannelLink, candidates, find_channel_links, link_id
 
 SOURCE = "snowball"

@@ -19,7 +19,7 @@ import polars as pl
 
 from pnd_dagster import tables
 from pnd_dagster.errors import SourceError
-from pnd_dagster.telegram.batches import Refusal, clean_text, dead_letters
+from pnd_dagster.storage.dead_letters import Refusal, clean_text, dead_letters
 
 MAX_LIST_BYTES = 50_000_000
 LINK_COLUMNS = ("link", "url", "channel", "channel_link", "username", "telegram")

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pnd_dagster.errors import SourceError, TransientError
-from pnd_dagster.telegram.batches import MessageBatch, Refusal, batch_of, dead_letters, join_batches
+from pnd_dagster.storage.dead_letters import Refusal, dead_letters
+from pnd_dagster.telegram.batches import MessageBatch, batch_of, join_batches
 from pnd_dagster.telegram.channel_store import ChannelStore, Cursor
 from pnd_dagster.telegram.client import ChannelGoneError, ChannelReference, FoundChannel
 from pnd_dagster.telegram.history import Reading, find, read_new, reread

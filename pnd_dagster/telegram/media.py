@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pnd_dagster.errors import SourceError, TransientError
-from pnd_dagster.telegram.batches import MessageBatch, Refusal, dead_letters
+from pnd_dagster.storage.dead_letters import Refusal, dead_letters
+from pnd_dagster.telegram.batches import MessageBatch
 from pnd_dagster.telegram.client import TelegramReader
 from pnd_dagster.telegram.patience import Patience, patiently
 from pnd_dagster.telegram.wire import channel_id_of, messages_batch, photo_of

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pnd_dagster.telegram.batches import ROW_SCHEMA, MessageBatch, Refusal, batch_of, clean_text, dead_letters, empty_batch
+from pnd_dagster.storage.dead_letters import Refusal, clean_text, dead_letters
+from pnd_dagster.telegram.batches import ROW_SCHEMA, MessageBatch, batch_of, empty_batch
 from pnd_dagster.telegram.coercion import REQUIRED, check_rows
 
 KEPT = " (left out, the message is kept)"

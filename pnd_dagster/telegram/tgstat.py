@@ -22,7 +22,7 @@ import tenacity
 from pydantic import SecretStr
 
 from pnd_dagster.errors import PndError, QuotaExhaustedError, SettingError, SourceError, TransientError
-from pnd_dagster.telegram.batches import Refusal, clean_text, dead_letters
+from pnd_dagster.storage.dead_letters import Refusal, clean_text, dead_letters
 from pnd_dagster.telegram.links import candidates, link_id, parse_channel_link
 
 KEYWORDS = ("crypto", "pump", "dump", "P&D", "signal")

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pnd_dagster.telegram.batches import ROW_SCHEMA, MessageBatch, batch_of, clean_text
+from pnd_dagster.storage.dead_letters import clean_text
+from pnd_dagster.telegram.batches import ROW_SCHEMA, MessageBatch, batch_of
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 

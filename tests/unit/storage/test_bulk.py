@@ -157,3 +157,7 @@ def test_a_refused_row_leaves_nothing_behind(engine: sa.Engine) -> None:
     with pytest.raises(DatabaseError, match="kind"):
         upsert(engine, TELEGRAM_MESSAGES, pl.DataFrame([message(1), message(2, kind="poem")]))
     assert read_frame(engine, sa.select(TELEGRAM_MESSAGES)).is_empty()
+
+
+def test_percent_signs_reach_postgres_as_they_are(engine: sa.Engine) -> None:
+    assert read_frame(engine, sa.select(sa.literal("5%").label("share"), (sa.literal(7) % 5).label("rest"))).rows() == [("5%", 2)]

@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pnd_dagster import tables
-from pnd_dagster.telegram.batches import (
-    ROW_SCHEMA,
-    Refusal,
-    batch_of,
-    clean_text,
-    dead_letters,
-    empty_batch,
-    join_batches,
-    revision_id,
-    revision_ids,
-)
+from pnd_dagster.storage.dead_letters import Refusal, clean_text, dead_letters
+from pnd_dagster.telegram.batches import ROW_SCHEMA, batch_of, empty_batch, join_batches, revision_id, revision_ids
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 

@@ -249,7 +249,7 @@ def upgrade() -> None:
         ),
         sa.Column(
             "m2",
-            postgresql.ARRAY(sa.REAL()),
+            postgresql.ARRAY(sa.Double()),
             autoincrement=False,
             nullable=False,
             comment="Sum of squared distances from that mean, NULL without any",
@@ -338,6 +338,14 @@ def upgrade() -> None:
         comment="Order book metrics per instrument and 5 s bucket in which a book came; NULL for an empty, one-sided or crossed book",
         postgresql_partition_by="RANGE (bucket_end_at)",
     )
+    op.create_index(
+        op.f("order_book_metrics_bucket_end_at_idx"),
+        "order_book_metrics",
+        ["bucket_end_at"],
+        unique=False,
+        schema="core",
+        postgresql_using="brin",
+    )
     op.create_table(
         "trade_metrics",
         sa.Column("instrument_id", sa.BigInteger(), autoincrement=False, nullable=False, comment="Instrument"),
@@ -406,6 +414,9 @@ def upgrade() -> None:
         schema="core",
         comment="Trade metrics per instrument and 5 s bucket in which it traded",
         postgresql_partition_by="RANGE (bucket_end_at)",
+    )
+    op.create_index(
+        op.f("trade_metrics_bucket_end_at_idx"), "trade_metrics", ["bucket_end_at"], unique=False, schema="core", postgresql_using="brin"
     )
     op.create_table(
         "coincodex_daily",
@@ -602,7 +613,9 @@ def downgrade() -> None:
     op.drop_table("coinmarketcap_snapshots", schema="raw")
     op.drop_index(op.f("coincodex_daily_day_idx"), table_name="coincodex_daily", schema="raw")
     op.drop_table("coincodex_daily", schema="raw")
+    op.drop_index(op.f("trade_metrics_bucket_end_at_idx"), table_name="trade_metrics", schema="core", postgresql_using="brin")
     op.drop_table("trade_metrics", schema="core")
+    op.drop_index(op.f("order_book_metrics_bucket_end_at_idx"), table_name="order_book_metrics", schema="core", postgresql_using="brin")
     op.drop_table("order_book_metrics", schema="core")
     op.drop_index(op.f("metric_rollups_hour_end_at_idx"), table_name="metric_rollups", schema="core")
     op.drop_table("metric_rollups", schema="core")
