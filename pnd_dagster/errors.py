@@ -38,3 +38,7 @@ class DatabaseError(PndError):
 
 class QuotaExhaustedError(PndError):
     """A vendor's quota is used up; asking again before it is renewed cannot help."""
+
+
+class LeaseLostError(PndError):
+    """Somebody else holds the lease now: what was to be written under the old one is refused."""

@@ -1,0 +1,75 @@
+"""Hourly moments of every metric over the hour's windows: writing core.metric_rollups."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+from pnd_dagster.market.book_metrics import Floats, Integers
+from pnd_dagster.market.bucket_grid import read_grid
+from pnd_dagster.market.moments import Moments, moments
+from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS, Grid, bucket_count, window_values
+from pnd_dagster.storage.bulk import NOTHING_WRITTEN, Written, read_frame, replace_window
+from pnd_dagster.tables import INSTRUMENTS, METRIC_ROLLUPS
+
+_HOUR = timedelta(hours=1)
+# Instruments of one pass: a grid of an hour holds 20 numbers per bucket, 115 kB per instrument.
+_AT_ONCE = 500
+
+
+def rollup_hour(engine: sa.Engine, exchange: str, hour_end: datetime) -> Written:
+    """Writes the moments of the hour that ends then, for every instrument of which any window is known; run twice, nothing changes.
+
+    The windows of each horizon lie end to end from the hour's start. See `window_values` for what a window needs.
+
+    Raises:
+        ValueError: `hour_end` is no full hour.
+        DatabaseError: Postgres refused or cannot be reached.
+    """
+    if hour_end.timestamp() % _HOUR.total_seconds():
+        raise ValueError(f"{hour_end.isoformat()} is no full hour")
+    written = NOTHING_WRITTEN
+    ids = _listed(engine, exchange, hour_end)
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        grid = read_grid(engine, exchange, part, hour_end - _HOUR, hour_end)
+        rollup = METRIC_ROLLUPS.c
+        window = sa.and_(rollup.hour_end_at == hour_end, rollup.instrument_id.in_(part.tolist()))
+        written += replace_window(engine, METRIC_ROLLUPS, _rows(part, hour_end, roll_up(grid)), window)
+    return written
+
+
+def roll_up(grid: Grid) -> Moments:
+    """Moments over the windows of each horizon, [instruments, metrics x horizons], a metric's horizons side by side."""
+    by_horizon = [moments(window_values(grid, bucket_count(horizon))) for horizon in HORIZONS]
+    count = by_horizon[0].n.shape[1]
+
+    def flat(parts: list[Floats]) -> Floats:
+        return np.stack(parts, axis=-1).swapaxes(0, 1).reshape(count, len(METRICS) * len(HORIZONS))
+
+    n = flat([part.n.astype(np.float64) for part in by_horizon]).astype(np.int64)
+    return Moments(n, flat([part.mean for part in by_horizon]), flat([part.m2 for part in by_horizon]))
+
+
+def _listed(engine: sa.Engine, exchange: str, hour_end: datetime) -> Integers:
+    c = INSTRUMENTS.c
+    is_listed = sa.or_(c.valid_to.is_(None), c.valid_to > hour_end - _HOUR)
+    statement = sa.select(c.instrument_id).where(c.exchange == exchange, is_listed)
+    return np.sort(read_frame(engine, statement)["instrument_id"].to_numpy())
+
+
+def _rows(instrument_ids: Integers, hour_end: datetime, found: Moments) -> pl.DataFrame:
+    is_known = found.n.any(axis=1)
+    count, width = int(is_known.sum()), found.n.shape[1]
+
+    def lists(values: Floats | Integers) -> pl.Series:
+        flat = pl.Series(values[is_known].ravel())
+        flat = flat.fill_nan(None) if flat.dtype.is_float() else flat
+        return flat.reshape((count, width)).arr.to_list() if count else pl.Series([], dtype=pl.List(flat.dtype))
+
+    return pl.DataFrame(
+        {"instrument_id": instrument_ids[is_known], "n": lists(found.n), "mean": lists(found.mean), "m2": lists(found.m2)}
+    ).with_columns(pl.lit(hour_end).alias("hour_end_at"), pl.lit(LAYOUT).alias("layout"))
