@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pnd_dagster.market.book_metrics import Booleans, Floats, Integers
 from pnd_dagster.market.shards import parse_shard
 from pnd_dagster.market.windows import EXTREMES, FLOWS, STATES, Grid, carry
-from pnd_dagster.storage.bulk import read_frame
+from pnd_dagster.storage import read_frame
 from pnd_dagster.tables import BUCKET_COMMITS, BUCKET_SECONDS, FEED_GAPS, ORDER_BOOK_METRICS, TRADE_METRICS
 
 _TRADE_FLOWS = tuple(name for name in FLOWS if name != "best_level_flow")

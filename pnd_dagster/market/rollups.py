@@ -12,7 +12,7 @@ from pnd_dagster.market.book_metrics import Floats, Integers
 from pnd_dagster.market.bucket_grid import read_grid
 from pnd_dagster.market.moments import Moments, moments
 from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS, Grid, bucket_count, window_values
-from pnd_dagster.storage.bulk import NOTHING_WRITTEN, Written, read_frame, replace_window
+from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, replace_window
 from pnd_dagster.tables import INSTRUMENTS, METRIC_ROLLUPS
 
 _HOUR = timedelta(hours=1)

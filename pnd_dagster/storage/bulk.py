@@ -1,4 +1,4 @@
-"""Bulk writes and reads of declared tables: COPY into a temporary table, then one idempotent statement."""
+"""Bulk writes of declared tables: COPY into a temporary table, then one idempotent statement."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any, NamedTuple, cast
 import polars as pl
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.exc import DBAPIError
 
 from pnd_dagster.errors import DatabaseError
 from pnd_dagster.tables import conform, primary_key
-from pnd_dagster.tables.frames import polars_type
 
 COPY_CHUNK_ROWS = 20_000
 
@@ -94,31 +92,6 @@ def replace_window(target: sa.Engine | sa.Connection, table: sa.Table, frame: pl
     return written._replace(deleted=deleted)
 
 
-def read_frame(engine: sa.Engine, statement: sa.Select[Any]) -> pl.DataFrame:
-    """The rows of a SELECT over declared columns as a Polars frame (binary COPY through Arrow, no Python objects).
-
-    Raises:
-        DatabaseError: Postgres refused or cannot be reached.
-    """
-    import adbc_driver_postgresql.dbapi as adbc  # with what it imports 0.4 s, which `pnd --help` need not wait for
-
-    # Any paramstyle but psycopg's, which doubles every percent sign.
-    compiled = str(statement.compile(dialect=pg.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))  # pyright: ignore[reportUnknownArgumentType]
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    try:
-        with adbc.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("SET timezone = 'UTC'")
-            cursor.execute(compiled)
-            frame = cast(pl.DataFrame, pl.from_arrow(cursor.fetch_arrow_table()))
-            # jsonb arrives as an extension type over its text.
-            frame = frame.with_columns(
-                frame[name].ext.storage() for name, dtype in frame.schema.items() if isinstance(dtype, pl.BaseExtension)
-            )
-    except adbc.Error as error:
-        raise DatabaseError(f"cannot read from {engine.url.render_as_string()}: {str(error).splitlines()[0]}") from error
-    return frame.cast({name: dtype for name, dtype in _selected_schema(statement).items() if name in frame.columns})
-
-
 def count_rows(engine: sa.Engine, table: sa.Table) -> int:
     """Number of rows of a table."""
     with transaction(engine) as connection:
@@ -140,16 +113,6 @@ def _on_conflict(table: sa.Table) -> str:
     before = ", ".join(f'target."{name}"' for name in compared)
     after = ", ".join(new[name] for name in compared)
     return f"DO UPDATE SET {assignments} WHERE ({before}) IS DISTINCT FROM ({after})"
-
-
-def _selected_schema(statement: sa.Select[Any]) -> dict[str, pl.DataType]:
-    schema: dict[str, pl.DataType] = {}
-    for column in statement.selected_columns:
-        try:
-            schema[column.key or ""] = polars_type(column.type)
-        except TypeError:
-            continue  # an expression without a declared type keeps what Postgres says
-    return schema
 
 
 def _copy_to_temporary(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> str:

@@ -21,8 +21,7 @@ from pnd_dagster.market.rollup_history import read_history
 from pnd_dagster.market.rollups import rollup_hour
 from pnd_dagster.market.shards import Shard, parse_shard
 from pnd_dagster.market.windows import HORIZONS, METRICS, STATES
-from pnd_dagster.storage import upsert
-from pnd_dagster.storage.bulk import read_frame
+from pnd_dagster.storage import read_frame, upsert
 from pnd_dagster.tables import BUCKET_COMMITS, FEED_GAPS, INSTRUMENTS, METRIC_ROLLUPS, ORDER_BOOK_METRICS, TRADE_METRICS
 from tests.unit.market.rows import NOON, commit, instrument, store
 

@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from pnd_dagster.market.feeds.protocol import BUY, SELL, FrameError, Level, Sink
 from pnd_dagster.market.state import Instrument, MarketState, first_end
 from pnd_dagster.market.tick import Tick, TickComputer
-from pnd_dagster.storage import upsert
-from pnd_dagster.storage.bulk import read_frame
+from pnd_dagster.storage import read_frame, upsert
 from pnd_dagster.tables import BUCKET_COMMITS, FEED_GAPS, ORDER_BOOK_METRICS, TRADE_METRICS, conform, polars_schema
 
 START = 1_800_000_000.0  # a bucket's end

@@ -161,3 +161,20 @@ def test_a_refused_row_leaves_nothing_behind(engine: sa.Engine) -> None:
 
 def test_percent_signs_reach_postgres_as_they_are(engine: sa.Engine) -> None:
     assert read_frame(engine, sa.select(sa.literal("5%").label("share"), (sa.literal(7) % 5).label("rest"))).rows() == [("5%", 2)]
+
+
+def test_a_read_after_the_server_ended_its_connections_succeeds(engine: sa.Engine) -> None:
+    statement = sa.select(sa.literal(1).label("one"))
+    assert read_frame(engine, statement).item() == 1
+    theirs = "datname = current_database() AND pid <> pg_backend_pid()"
+    others = sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {theirs}")
+    with engine.begin() as connection:
+        connection.execute(others)
+    assert read_frame(engine, statement).item() == 1
+
+
+def test_a_read_leaves_no_transaction_open(engine: sa.Engine) -> None:
+    read_frame(engine, sa.select(sa.literal(1).label("one")))
+    idle = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'")
+    with engine.connect() as connection:
+        assert connection.execute(idle).scalar_one() == 0
