@@ -21,8 +21,7 @@ from pnd_dagster.market.state import Instrument, MarketState
 from pnd_dagster.market.trade_metrics import Trades, trade_metrics
 from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS
 from pnd_dagster.settings import load_settings
-from pnd_dagster.storage import connect, embedded, upsert
-from pnd_dagster.storage.bulk import read_frame
+from pnd_dagster.storage import connect, embedded, read_frame, upsert
 from pnd_dagster.tables import BOOK_LEVELS, INSTRUMENTS, METRIC_ROLLUPS
 from tests.unit.market.per_book import book_metrics_of_one, trade_metrics_of_one
 

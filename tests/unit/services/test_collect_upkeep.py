@@ -1,0 +1,114 @@
+"""What a collector does by the hour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from pnd_dagster.market.metric_store import METRIC_TABLES
+from pnd_dagster.services.collect_upkeep import RollupClerk, keep_partitions
+from pnd_dagster.storage.partitions import make_days, partition_name
+from pnd_dagster.tables import BUCKET_COMMITS, INSTRUMENTS, METRIC_ROLLUPS, TRADE_METRICS
+
+NOW = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+
+
+def commit(
+    engine: sa.Engine, end: datetime, *, exchange: str = "kucoin", is_spilled: bool = False, committed_at: datetime | None = None
+) -> None:
+    names = ("watched", "blind", "book_rows", "trade_rows", "book_updates", "trades", "unusable_books", "rejected_frames", "duplicates")
+    row = {**dict.fromkeys((*names, "lag_seconds"), 1), "is_gap": False, "is_spilled": is_spilled, "lease_epoch": 1}
+    key = {"exchange": exchange, "shard": "1/1", "bucket_end_at": end}
+    with engine.begin() as connection:
+        connection.execute(sa.insert(BUCKET_COMMITS).values(**key, **row, committed_at=committed_at or end))
+
+
+def roll_up_in_database(engine: sa.Engine, hour: datetime) -> None:
+    listing = {"exchange": "kucoin", "market_id": "A", "symbol": "A/USDT", "base_symbol": "A", "quote_symbol": "USDT"}
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(INSTRUMENTS).values(
+                instrument_id=1, **listing, base_id="A", quote_id="USDT", is_derivative=False, valid_from=hour - timedelta(days=1)
+            )
+        )
+        connection.execute(sa.insert(METRIC_ROLLUPS).values(instrument_id=1, hour_end_at=hour, layout=1, n=[1], mean=[1.0], m2=[0.0]))
+
+
+@pytest.fixture
+def worked() -> list[datetime]:
+    return []
+
+
+@pytest.fixture
+def clerk(engine: sa.Engine, worked: list[datetime]) -> RollupClerk:
+    return RollupClerk(engine, "kucoin", worked.append)
+
+
+def hour(number: int) -> datetime:
+    return datetime(2026, 3, 1, number, tzinfo=UTC)
+
+
+def test_every_hour_that_ended_and_has_buckets_is_rolled_up_once(engine: sa.Engine, clerk: RollupClerk) -> None:
+    for end in (hour(9), hour(10) + timedelta(seconds=5), hour(12), hour(12) + timedelta(seconds=5)):
+        commit(engine, end)
+    commit(engine, hour(8), exchange="mexc")
+    # A bucket that ends with the hour belongs to it; the hour of 12:00:05 lasts.
+    assert clerk.work(NOW) == [hour(9), hour(11), hour(12)]
+    assert clerk.work(NOW) == []
+    commit(engine, hour(13))
+    assert clerk.work(NOW + timedelta(hours=1)) == [hour(13)]
+
+
+def test_an_hour_is_left_until_its_last_buckets_have_come(engine: sa.Engine, clerk: RollupClerk) -> None:
+    commit(engine, hour(12))
+    assert clerk.work(hour(12) + timedelta(seconds=10)) == []
+    assert clerk.work(hour(12) + timedelta(seconds=40)) == [hour(12)]
+
+
+def test_what_came_later_is_rolled_up_again(engine: sa.Engine, clerk: RollupClerk) -> None:
+    commit(engine, hour(11))
+    assert clerk.work(NOW) == [hour(11)]
+    commit(engine, hour(11) - timedelta(seconds=5), is_spilled=True, committed_at=NOW)
+    assert clerk.work(NOW) == [hour(11)]
+    assert clerk.work(NOW) == []
+
+
+def test_a_new_process_does_not_repeat_what_an_earlier_one_did_unless_buckets_were_late(
+    engine: sa.Engine, clerk: RollupClerk, worked: list[datetime]
+) -> None:
+    commit(engine, hour(11))
+    roll_up_in_database(engine, hour(11))
+    assert clerk.work(NOW) == []
+    commit(engine, hour(11) - timedelta(seconds=5), is_spilled=True, committed_at=NOW)
+    assert RollupClerk(engine, "kucoin", worked.append).work(NOW) == [hour(11)]
+    assert worked == [hour(11)]
+
+
+def test_a_rollup_that_fails_is_tried_again(engine: sa.Engine) -> None:
+    commit(engine, hour(11))
+    answers = iter([RuntimeError("no"), None])
+
+    def roll_up(_: datetime) -> None:
+        if error := next(answers):
+            raise error
+
+    clerk = RollupClerk(engine, "kucoin", roll_up)
+    with pytest.raises(RuntimeError):
+        clerk.work(NOW)
+    assert clerk.work(NOW) == [hour(11)]
+
+
+def test_old_days_go_and_coming_days_are_there(engine: sa.Engine) -> None:
+    today = datetime.now(UTC).date()
+    make_days(engine, METRIC_TABLES, [today - timedelta(days=11), today - timedelta(days=10)])
+    keep_partitions(engine, 10)
+    with engine.connect() as connection:
+        names = pl.Series(
+            [name for (name,) in connection.exec_driver_sql("SELECT relname FROM pg_class WHERE relname ~ 'trade_metrics_p[0-9]{8}$'")]
+        )
+    kept = {partition_name(TRADE_METRICS, today + timedelta(days=offset)) for offset in (-10, 0, 1, 2, 3)}
+    assert kept <= set(names)
+    assert partition_name(TRADE_METRICS, today - timedelta(days=11)) not in set(names)
