@@ -1,9 +1,12 @@
 """The graph. One module per group; only definitions."""
 
-from assets import events, messages, telegram
+from assets import candidates, events, market, messages, snapshots, telegram
 
 ASSET_GROUPS = {
     "telegram": [telegram],
     "messages": [messages],
     "events": [events],
+    "market": [market],
+    "snapshots": [snapshots],
+    "candidates": [candidates],
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
@@ -130,6 +130,25 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"PND_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
         raise SettingError(f"wrong setting: {problems}") from None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables under which another process reads these settings; secrets in plain text, so for child processes only.
+
+    Settings that were left at their default are left out, and so are those that were set to None: an empty variable counts as unset.
+    """
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return {f"PND_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, list):
+        parts = cast("list[str | Path]", value)
+        is_paths = any(isinstance(part, Path) for part in parts)
+        return ":".join(str(Path(part).absolute()) for part in parts) if is_paths else ",".join(map(str, parts))
+    return str(value)
 
 
 @cache

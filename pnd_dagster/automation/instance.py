@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from pnd_dagster.errors import SettingError
-from pnd_dagster.settings import Settings, project_folder
+from pnd_dagster.settings import Settings, environment, project_folder
 from pnd_dagster.storage import connect, dagster_url
 
 
@@ -22,11 +22,10 @@ def prepare(settings: Settings) -> dict[str, str]:
     folder = settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(__file__).parent / "dagster.yaml", folder / "dagster.yaml")
-    return {
+    return environment(settings) | {
         "DAGSTER_HOME": str(folder),
         "PND_DAGSTER_URL": dagster_url(settings),
         "PND_HOME": str(settings.home),
-        "PND_ARCHIVES": ":".join(str(path.absolute()) for path in settings.archives),
         # A run over 3,000 days logs 3,000 events an asset; one transaction each takes minutes.
         "DAGSTER_EVENT_BATCH_SIZE": "500",
         # `dagster dev` recommends a successor at every start; that is our concern, not the user's.

@@ -1,14 +1,14 @@
 """Jobs: named selections of the graph that people and schedules launch.
 
-The main job is these two, one after the other. They are apart because a run over days logs an event for each day and asset: a job
-that held the unpartitioned assets too would log thousands for them as well.
+The main job is the first four, one after the other. Days and unpartitioned assets are apart because a run over days logs an event for
+each day and asset: a job that held the unpartitioned assets too would log thousands for them as well.
 """
 
 from __future__ import annotations
 
 import dagster as dg
 
-from pnd_dagster.automation.partitions import DAILY
+from pnd_dagster.automation.partitions import DAILY, MARKET_DAILY
 
 MESSAGES_JOB = dg.define_asset_job(
     "messages",
@@ -22,5 +22,31 @@ EVENTS_JOB = dg.define_asset_job(
     "pump_events",
     selection=dg.AssetSelection.groups("telegram", "events"),
     description="From all labelled messages: channels worth watching, announcements, scheduled pumps, releases and pump events",
+    executor_def=dg.in_process_executor,
+)
+
+COINS_JOB = dg.define_asset_job(
+    "coins",
+    selection=dg.AssetSelection.assets(
+        ["core", "instruments"], ["raw", "lunarcrush_snapshots"], ["raw", "coinmarketcap_snapshots"], ["core", "coin_links"]
+    ),
+    description="What is listed and what vendors say of it today: markets, snapshots, links from markets to coins",
+    executor_def=dg.in_process_executor,
+)
+
+MARKET_JOB = dg.define_asset_job(
+    "market",
+    selection=dg.AssetSelection.assets(
+        ["raw", "ohlcv_daily"], ["raw", "coincodex_daily"], ["core", "candidate_coins"], ["core", "metric_rollups"]
+    ),
+    partitions_def=MARKET_DAILY,
+    description="Candles, market capitalisations, candidates and rollups of a span of days",
+    executor_def=dg.in_process_executor,
+)
+
+CHECKS_JOB = dg.define_asset_job(
+    "market_checks",
+    selection=dg.AssetSelection.checks_for_assets(["core", "order_book_metrics"], ["core", "trade_metrics"]),
+    description="Looks at what collectors wrote in the last hours",
     executor_def=dg.in_process_executor,
 )

@@ -12,7 +12,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_shared.error import SerializableErrorInfo
 
 from pnd_dagster.automation.instance import prepare
-from pnd_dagster.automation.jobs import EVENTS_JOB, MESSAGES_JOB
+from pnd_dagster.automation.jobs import COINS_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB
+from pnd_dagster.automation.partitions import MARKET_DAILY
 from pnd_dagster.settings import Settings
 
 
@@ -42,16 +43,19 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
     defs = build_defs()
     outcome = RunOutcome([], {}, [])
     days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    jobs: list[tuple[str, dict[str, str]]] = [(MESSAGES_JOB.name, days), (EVENTS_JOB.name, {}), (COINS_JOB.name, {})]
+    if last >= (first_market_day := MARKET_DAILY.get_partition_keys()[0]):
+        jobs.append((MARKET_JOB.name, days | {ASSET_PARTITION_RANGE_START_TAG: max(first, first_market_day)}))
     with dg.DagsterInstance.get() as instance:
-        for name, tags in ((MESSAGES_JOB.name, days), (EVENTS_JOB.name, {})):
+        for name, tags in jobs:
             result = _execute(defs.resolve_job_def(name), instance, tags, on_event)
             outcome.run_ids.append(result.run_id)
             outcome.failed_steps.update(
                 (str(event.step_key), _reason(event.step_failure_data.error)) for event in result.all_events if event.is_step_failure
             )
             outcome.failed_checks.extend(_failed_checks(result))
-            if not result.success:
-                break
+            if not result.success and name == MESSAGES_JOB.name:
+                break  # events are made of messages; the market stands for itself
     return outcome
 
 

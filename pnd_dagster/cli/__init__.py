@@ -7,7 +7,7 @@ import sys
 import typer
 
 from pnd_dagster import __version__
-from pnd_dagster.cli import channels, database, demo, doctor, messages, orchestration, telegram
+from pnd_dagster.cli import channels, database, demo, doctor, market, messages, orchestration, simulate, telegram
 from pnd_dagster.cli.console import fail
 from pnd_dagster.errors import PndError
 
@@ -27,6 +27,9 @@ app.command("classify")(messages.classify)
 app.command("extract-events")(messages.extract_events)
 app.command("login")(telegram.login)
 app.command("listen")(telegram.listen)
+app.command("collect")(market.collect)
+app.command("plot")(market.plot)
+app.command("simulate")(simulate.simulate)
 app.command("run")(orchestration.run)
 app.command("ui")(orchestration.ui)
 

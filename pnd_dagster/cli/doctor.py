@@ -51,6 +51,10 @@ def examine() -> list[Finding]:
         "archives": _archives,
         "telegram": _telegram,
         "tgstat": _tgstat,
+        "exchanges": _exchanges,
+        "collectors": _collectors,
+        "lunarcrush": _lunarcrush,
+        "coinmarketcap": _coinmarketcap,
         "dagster": _dagster,
     }
     findings = [python, Finding("settings", "ok", f"home {settings.home}")]
@@ -113,6 +117,59 @@ def _tgstat(settings: Settings) -> Finding:
     if settings.tgstat_token is None:
         return Finding("tgstat", "off", "no token", "set PND_TGSTAT_TOKEN to search for channels")
     return Finding("tgstat", "ok", f"token set, {settings.tgstat_url}")
+
+
+def _exchanges(settings: Settings) -> Finding:
+    import ccxt
+
+    if unknown := [name for name in settings.exchanges if name not in ccxt.exchanges]:
+        return Finding(
+            "exchanges", "broken", f"ccxt does not know {', '.join(unknown)}", "correct PND_EXCHANGES; ccxt.exchanges lists them"
+        )
+    if settings.exchange_url is None:
+        return Finding("exchanges", "ok", f"{', '.join(settings.exchanges)}; the real ones, ccxt {ccxt.__version__}")
+    import requests
+
+    try:
+        requests.get(settings.exchange_url, timeout=5)
+    except requests.RequestException as error:
+        reason = f"{settings.exchange_url}: {type(error).__name__}"
+        return Finding("exchanges", "broken", reason, "start `pnd simulate` and copy its address, or empty PND_EXCHANGE_URL")
+    return Finding("exchanges", "ok", f"{', '.join(settings.exchanges)}; simulated at {settings.exchange_url}")
+
+
+def _collectors(settings: Settings) -> Finding:
+    import sqlalchemy as sa
+
+    from pnd_dagster.storage import connect, read_frame
+    from pnd_dagster.tables import HEARTBEATS
+
+    beat = HEARTBEATS.c
+    age = sa.cast(sa.extract("epoch", sa.func.now() - beat.beat_at), sa.Double)
+    beats = read_frame(
+        connect(settings),
+        sa.select(beat.name, age.label("age_seconds"), beat.lag_seconds, beat.is_healthy).where(beat.name.startswith("collect:")),
+    ).filter(pl.col("age_seconds") < 86_400)
+    if beats.is_empty():
+        return Finding("collectors", "off", "none ran within a day", "pnd collect --exchange all")
+    silent = beats.filter((pl.col("age_seconds") > 60) | ~pl.col("is_healthy"))
+    if not silent.is_empty():
+        return Finding(
+            "collectors", "broken", f"silent or not healthy: {', '.join(silent['name'])}", "look at their output; `pnd collect` again"
+        )
+    return Finding("collectors", "ok", f"{beats.height} running, lag at most {beats['lag_seconds'].max() or 0:.2f} s")
+
+
+def _lunarcrush(settings: Settings) -> Finding:
+    if settings.lunarcrush_key is None:
+        return Finding("lunarcrush", "off", "no key", "set PND_LUNARCRUSH_KEY to collect social metrics")
+    return Finding("lunarcrush", "ok", f"key set, {settings.lunarcrush_url}")
+
+
+def _coinmarketcap(settings: Settings) -> Finding:
+    if settings.coinmarketcap_key is None:
+        return Finding("coinmarketcap", "off", "no key: every coin counts as unreported", "set PND_COINMARKETCAP_KEY")
+    return Finding("coinmarketcap", "ok", f"key set, {settings.coinmarketcap_url}")
 
 
 def _dagster(settings: Settings) -> Finding:

@@ -14,8 +14,15 @@ from pnd_dagster.errors import SettingError
 from pnd_dagster.settings import Settings, settings
 from pnd_dagster.storage import connect, count_rows
 from pnd_dagster.tables import (
+    CANDIDATE_COINS,
+    COIN_LINKS,
+    COINCODEX_DAILY,
+    COINMARKETCAP_SNAPSHOTS,
     DEAD_LETTERS,
+    INSTRUMENTS,
+    LUNARCRUSH_SNAPSHOTS,
     MESSAGE_LABELS,
+    OHLCV_DAILY,
     PUMP_ANNOUNCEMENTS,
     PUMP_EVENTS,
     SCHEDULED_PUMPS,
@@ -23,12 +30,16 @@ from pnd_dagster.tables import (
     TELEGRAM_MESSAGES,
 )
 
-REPORTED = (TELEGRAM_CHANNELS, TELEGRAM_MESSAGES, MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, SCHEDULED_PUMPS, PUMP_EVENTS, DEAD_LETTERS)
+REPORTED = (
+    *(TELEGRAM_CHANNELS, TELEGRAM_MESSAGES, MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, SCHEDULED_PUMPS, PUMP_EVENTS),
+    *(INSTRUMENTS, LUNARCRUSH_SNAPSHOTS, COINMARKETCAP_SNAPSHOTS, COIN_LINKS, OHLCV_DAILY, COINCODEX_DAILY, CANDIDATE_COINS),
+    DEAD_LETTERS,
+)
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 def run(from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")] = None, to: Day = None) -> None:
-    """Run the main job for a span of days: messages, labels, announcements, events. The Dagster UI shows the run."""
+    """Run the main job for a span of days: messages to events, markets to candidates. The Dagster UI shows the runs."""
     from pnd_dagster.automation.partitions import DAILY
 
     keys = DAILY.get_partition_keys()

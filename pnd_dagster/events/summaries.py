@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 import sqlalchemy as sa
 
@@ -40,3 +42,10 @@ def announcements_by_status(engine: sa.Engine) -> pl.DataFrame:
     status = PUMP_ANNOUNCEMENTS.c.status
     count = sa.func.count()
     return read_frame(engine, sa.select(status, count.label("announcements")).group_by(status).order_by(count.desc()))
+
+
+def pumped_symbols(engine: sa.Engine, since: datetime) -> list[str]:
+    """Coins that were released since then, in order of their names."""
+    event = PUMP_EVENTS.c
+    statement = sa.select(event.symbol).distinct().where(event.released_at >= since).order_by(event.symbol)
+    return read_frame(engine, statement)["symbol"].to_list()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import dagster as dg
 
-from pnd_dagster.errors import PndError, TransientError
+from pnd_dagster.errors import PndError, SettingError, TransientError
 
 MAX_RETRIES = 3
 WAIT_SECONDS = 30.0
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -23,3 +25,13 @@ def told_to_dagster() -> Generator[None]:
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=wait) from error
     except PndError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def unless_not_set_up(context: dg.AssetExecutionContext, collect: Callable[[], Result]) -> Result | None:
+    """What `collect` returns; None, with the reason in the log, when a setting it needs is missing: the vendor is optional."""
+    with told_to_dagster():
+        try:
+            return collect()
+        except SettingError as error:
+            context.log.warning(f"left out: {error}")
+            return None

@@ -34,6 +34,11 @@ def written(table: sa.Table, result: Written, engine: sa.Engine) -> dict[str, An
     }
 
 
+def errors(by_source: Mapping[str, str]) -> dict[str, Any]:
+    """Materialisation metadata of sources that failed while others went on; nothing when none did."""
+    return {"errors": preview(pl.DataFrame({"source": list(by_source), "reason": list(by_source.values())}), 50)} if by_source else {}
+
+
 def preview(frame: pl.DataFrame, rows: int = 10) -> dg.MetadataValue:
     """The first rows as a table; text is shown as text, whatever it holds."""
     records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in frame.head(rows).iter_rows(named=True)]

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from pnd_dagster.automation.partitions import contiguous_ranges
-from pnd_dagster.automation.schedules import BACKFILLED, LOOKBACK, nightly_backfill
+from pnd_dagster.automation.schedules import LOOKBACK, MARKET_ASSETS, MESSAGE_ASSETS, daily_market, nightly_backfill
 from pnd_dagster.definitions import build_defs
 
 TONIGHT = datetime(2024, 5, 22, 3, 30, tzinfo=UTC)
@@ -29,16 +29,16 @@ def test_days_are_joined_into_unbroken_ranges(days: list[str], ranges: list[tupl
     assert contiguous_ranges(days) == ranges
 
 
-def materialise(instance: dg.DagsterInstance, days: list[str], assets: tuple[dg.AssetKey, ...] = BACKFILLED) -> None:
+def materialise(instance: dg.DagsterInstance, days: list[str], assets: tuple[dg.AssetKey, ...] = MESSAGE_ASSETS) -> None:
     for asset in assets:
         for day in days:
             instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=day))
 
 
-def tick(instance: dg.DagsterInstance) -> list[tuple[str, str]]:
+def tick(instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition = nightly_backfill) -> list[tuple[str, str]]:
     repository = build_defs().get_repository_def()
     context = dg.build_schedule_context(instance=instance, scheduled_execution_time=TONIGHT, repository_def=repository)
-    requests = nightly_backfill.evaluate_tick(context).run_requests or []
+    requests = schedule.evaluate_tick(context).run_requests or []
     return [(request.tags[ASSET_PARTITION_RANGE_START_TAG], request.tags[ASSET_PARTITION_RANGE_END_TAG]) for request in requests]
 
 
@@ -55,8 +55,8 @@ def test_only_the_missing_days_are_launched() -> None:
 
 def test_a_day_whose_labels_alone_are_missing_is_launched() -> None:
     with dg.instance_for_test() as instance:
-        materialise(instance, DAYS, BACKFILLED[:1])
-        materialise(instance, DAYS[:-1], BACKFILLED[1:])
+        materialise(instance, DAYS, MESSAGE_ASSETS[:1])
+        materialise(instance, DAYS[:-1], MESSAGE_ASSETS[1:])
         assert tick(instance) == [(DAYS[-1], DAYS[-1])]
 
 
@@ -64,3 +64,9 @@ def test_nothing_is_launched_when_all_is_there() -> None:
     with dg.instance_for_test() as instance:
         materialise(instance, DAYS)
         assert tick(instance) == []
+
+
+def test_the_market_of_yesterday_and_today_is_read_every_day_beside_what_is_missing() -> None:
+    with dg.instance_for_test() as instance:
+        materialise(instance, [day for day in DAYS if day != "2024-05-09"], MARKET_ASSETS)
+        assert tick(instance, daily_market) == [("2024-05-09", "2024-05-09"), ("2024-05-21", "2024-05-22")]

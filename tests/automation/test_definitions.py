@@ -8,6 +8,7 @@ import sys
 import dagster as dg
 import pytest
 
+from assets import ASSET_GROUPS
 from pnd_dagster.definitions import build_defs
 
 HEAVY = ("torch", "transformers", "ccxt", "telethon", "sklearn", "xgboost", "great_expectations", "matplotlib", "dateparser")
@@ -40,12 +41,22 @@ def test_every_asset_says_what_it_is_and_who_owns_it(defs: dg.Definitions) -> No
         "core/pump_announcements",
         "core/scheduled_pumps",
         "core/pump_events",
+        "raw/ohlcv_daily",
+        "raw/lunarcrush_snapshots",
+        "raw/coinmarketcap_snapshots",
+        "raw/coincodex_daily",
+        "core/instruments",
+        "core/order_book_metrics",
+        "core/trade_metrics",
+        "core/metric_rollups",
+        "core/coin_links",
+        "core/candidate_coins",
     }
     for spec in specs:
         assert spec.description, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
-        assert spec.group_name in {"telegram", "messages", "events"}, spec.key
+        assert spec.group_name in ASSET_GROUPS, spec.key
         columns = spec.metadata["dagster/column_schema"].columns
         assert all(column.description for column in columns), spec.key
 
@@ -59,4 +70,4 @@ def test_every_table_we_write_is_guarded_by_a_blocking_schema_check(defs: dg.Def
 
 def test_the_sensors_run_by_default(defs: dg.Definitions) -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.get_repository_def().sensor_defs}
-    assert sensors == dict.fromkeys(("automation", "ingested_messages", "service_health"), dg.DefaultSensorStatus.RUNNING)
+    assert sensors == dict.fromkeys(("automation", "ingested_messages", "bucket_commits", "service_health"), dg.DefaultSensorStatus.RUNNING)
