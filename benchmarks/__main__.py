@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-SUBJECTS = ("messages", "events", "storage")
+SUBJECTS = ("messages", "events", "storage", "market", "ticks", "feeds")
 
 
 def main(subjects: list[str]) -> None:

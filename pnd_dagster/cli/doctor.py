@@ -144,14 +144,20 @@ def _collectors(settings: Settings) -> Finding:
     from pnd_dagster.storage import connect, read_frame
     from pnd_dagster.tables import HEARTBEATS
 
+    try:
+        engine = connect(settings)
+    except PndError:
+        return Finding("collectors", "off", "unknown without the database", "mend the database first")
     beat = HEARTBEATS.c
     age = sa.cast(sa.extract("epoch", sa.func.now() - beat.beat_at), sa.Double)
     beats = read_frame(
-        connect(settings),
-        sa.select(beat.name, age.label("age_seconds"), beat.lag_seconds, beat.is_healthy).where(beat.name.startswith("collect:")),
+        engine,
+        sa.select(beat.name, age.label("age_seconds"), beat.lag_seconds, beat.is_healthy).where(
+            beat.name.startswith("collect:"), beat.details["state"].astext != "stopped"
+        ),
     ).filter(pl.col("age_seconds") < 86_400)
     if beats.is_empty():
-        return Finding("collectors", "off", "none ran within a day", "pnd collect --exchange all")
+        return Finding("collectors", "off", "none is running", "pnd collect --exchange all")
     silent = beats.filter((pl.col("age_seconds") > 60) | ~pl.col("is_healthy"))
     if not silent.is_empty():
         return Finding(

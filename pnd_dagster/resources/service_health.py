@@ -24,17 +24,18 @@ def check_name(service: str) -> str:
 
 
 def examine(engine: sa.Engine, service: str, now: datetime) -> dg.AssetCheckResult:
-    """Passes when every instance of the service beat lately and says it is healthy, and where none ever ran."""
+    """Passes when every instance of the service beat lately and says it is healthy, or was ended on purpose, and where none ever ran."""
     beat = HEARTBEATS.c
     instances = read_frame(
         engine,
-        sa.select(beat.name, beat.beat_at, beat.lag_seconds, beat.is_healthy)
+        sa.select(beat.name, beat.beat_at, beat.lag_seconds, beat.is_healthy, beat.details["state"].astext.label("state"))
         .where(sa.or_(beat.name == service, beat.name.startswith(f"{service}:", autoescape=True)))
         .order_by(beat.name),
     ).with_columns((pl.lit(now) - pl.col("beat_at")).dt.total_milliseconds().truediv(1000).alias("silence_seconds"))
     if instances.is_empty():
         return dg.AssetCheckResult(passed=True, metadata={"state": "the service has never run here"})
     missed = instances.filter(
+        pl.col("state").ne_missing("stopped"),
         (pl.col("name") == service) | (pl.col("silence_seconds") <= GIVEN_UP.total_seconds()),
         ~pl.col("is_healthy") | (pl.col("silence_seconds") > MAX_SILENCE[service].total_seconds()),
     )

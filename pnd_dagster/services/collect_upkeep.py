@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pnd_dagster.market.metric_store import METRIC_TABLES
 from pnd_dagster.storage import transaction
 from pnd_dagster.storage.partitions import drop_before, make_ahead
-from pnd_dagster.tables import BUCKET_COMMITS, INSTRUMENTS, METRIC_ROLLUPS
+from pnd_dagster.tables import BUCKET_COMMITS, FEED_GAPS, INSTRUMENTS, METRIC_ROLLUPS
 
 # Hours that are looked at again: what the ranking reads, as far as the database can have been away.
 LOOK_BACK = timedelta(hours=72)
@@ -19,13 +19,18 @@ SETTLED = timedelta(seconds=30)
 
 
 def keep_partitions(engine: sa.Engine, retention_days: int) -> None:
-    """Makes the day partitions of the metric tables ahead and drops those beyond retention.
+    """Makes the day partitions of the metric tables ahead, and drops those beyond retention with their commits and gaps; rollups stay.
 
     Raises:
         DatabaseError: Postgres refused or is away.
     """
     make_ahead(engine, METRIC_TABLES)
-    drop_before(engine, METRIC_TABLES, datetime.now(UTC).date() - timedelta(days=retention_days))
+    first_kept = datetime.now(UTC).date() - timedelta(days=retention_days)
+    drop_before(engine, METRIC_TABLES, first_kept)
+    midnight = datetime.combine(first_kept, datetime.min.time(), UTC)
+    with transaction(engine) as connection:
+        connection.execute(sa.delete(BUCKET_COMMITS).where(BUCKET_COMMITS.c.bucket_end_at <= midnight))
+        connection.execute(sa.delete(FEED_GAPS).where(FEED_GAPS.c.ended_at <= midnight))
 
 
 class RollupClerk:

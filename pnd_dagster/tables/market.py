@@ -198,7 +198,7 @@ FEED_GAPS = sa.Table(
     column("instrument_ids", BIGINT_ARRAY, "Instruments that were not seen", nullable=False),
     column("started_at", sa.TIMESTAMP, "Last moment they were known to be seen", nullable=False),
     column("ended_at", sa.TIMESTAMP, "First book after it; NULL while it lasts"),
-    column("reason", sa.Text, "Why: start, disconnected, silent, refused, sequence, killed", nullable=False),
+    column("reason", sa.Text, "Why: start, killed, stalled, unwatched, spill full, or what the connection suffered", nullable=False),
     sa.Index(None, "exchange", "started_at"),
     schema="core",
     comment="Spans in which a feed was blind for some instruments",

@@ -184,7 +184,8 @@ class StreamingFeed:
                             connection.desk.break_off(coin, time.time(), "no book")
                         elif self._first_book is not None and len(asking) < FIRST_BOOKS_AT_ONCE:
                             asking[coin.key] = asyncio.create_task(self._ask_first_book(coin, connection, self._first_book, due))
-                due = {coin: at for coin, at in due.items() if at > now}
+                for coin in [coin for coin, at in due.items() if at <= now]:
+                    del due[coin]
         finally:
             for task in asking.values():
                 task.cancel()

@@ -142,6 +142,8 @@ class Stream:
             return News(market, *market.book(self.channel.depth), sequence, sequence, at, True)
         if self.channel.kind == "changes":
             changes, self.changes = self.changes, []
+            if not changes:
+                return None
             bids = {level[0]: level for change in changes for level in change.bids}
             asks = {level[0]: level for change in changes for level in change.asks}
             return News(market, [*bids.values()], [*asks.values()], changes[0].sequence, changes[-1].sequence, at, False)
@@ -234,11 +236,21 @@ class Streams:
         self._flush(now)
         return len(changes)
 
+    def settle(self, market: Market) -> None:
+        """Sends the changes of a market that wait, so that no frame reaches across the book of this moment."""
+        for stream in self._by_market.get(market.index, ()):
+            if stream.changes:
+                self._send([stream])
+
     def _flush(self, now: float) -> None:
         due, self._due = self._due, []
-        touched: dict[Connection, None] = {}
         for stream in due:
             stream.is_waiting, stream.due_at = False, now + stream.channel.interval
+        self._send(due)
+
+    def _send(self, streams: list[Stream]) -> None:
+        touched: dict[Connection, None] = {}
+        for stream in streams:
             if not stream.subscribers:
                 continue
             for piece in self._pieces(stream):

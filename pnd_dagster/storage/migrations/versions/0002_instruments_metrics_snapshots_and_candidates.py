@@ -146,7 +146,11 @@ def upgrade() -> None:
             "ended_at", sa.TIMESTAMP(timezone=True), autoincrement=False, nullable=True, comment="First book after it; NULL while it lasts"
         ),
         sa.Column(
-            "reason", sa.Text(), autoincrement=False, nullable=False, comment="Why: start, disconnected, silent, refused, sequence, killed"
+            "reason",
+            sa.Text(),
+            autoincrement=False,
+            nullable=False,
+            comment="Why: start, killed, stalled, unwatched, spill full, or what the connection suffered",
         ),
         sa.PrimaryKeyConstraint("gap_id", name=op.f("feed_gaps_pkey")),
         schema="core",

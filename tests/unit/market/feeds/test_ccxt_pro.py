@@ -53,6 +53,8 @@ def test_a_coin_whose_book_cannot_be_had_takes_no_other_with_it() -> None:
             async with running(feed, watched, until_seen=False) as sink:
                 await until(lambda: sink.seen() >= {0, 1, 3, 4, 5}, seconds=15)
                 await until(lambda: len(sink.seen()) == 6, seconds=20)
+                counts = {slot: len(books) for slot, books in sink.books.items()}
+                await until(lambda: all(len(sink.books[slot]) > count for slot, count in counts.items()))
                 assert feed.status().refused == {}
 
     asyncio.run(scene())
@@ -80,6 +82,8 @@ def test_a_lost_connection_is_a_gap_and_all_coins_come_back() -> None:
                 server.kick("poloniex")
                 await until(lambda: {event[1] for event in sink.sight if event[0] == "blind"} == {0, 1, 2, 3}, seconds=15)
                 await until(lambda: len(sink.seen()) == 4, seconds=20)
+                count = len(sink.books[3])
+                await until(lambda: len(sink.books[3]) > count)
 
     asyncio.run(scene())
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+import pytest
+
+from pnd_dagster.market.feeds.books import read_levels
 from pnd_dagster.market.feeds.coin import REMEMBERED_TRADES, Coin
 from pnd_dagster.market.feeds.desk import RESTARTED_AFTER, Asked, Desk
-from pnd_dagster.market.feeds.protocol import BUY, Listing
+from pnd_dagster.market.feeds.protocol import BUY, FrameError, Listing
 from pnd_dagster.market.feeds.sharding import place
 from tests.unit.market.feeds.recorder import Recorder
 
@@ -96,6 +100,26 @@ def test_a_refusal_that_names_no_coin_of_several_is_no_coins_refusal_yet() -> No
     desk.asked = Asked(4, "books", coins[:1])
     desk.refuse("bad request")
     assert refused[1:] == [("ABC", "bad request", False)]
+
+
+@pytest.mark.parametrize(
+    "bids",
+    [
+        "[[1,5],[2,5]]",
+        '[["1","5"],["1.5","5"]]',
+        "[[2,5],[1,0]]",
+        "[[2,5],[1,-1]]",
+        "[[2,5],[1e15,1]]",
+        "[[2,5],[1]]",
+        '[[2,5],["x",1]]',
+        "{}",
+    ],
+)
+def test_a_book_whose_deeper_levels_cannot_be_is_refused_when_they_are_read(bids: str) -> None:
+    sound = msgspec.Raw(b"[[3,1],[3.5,2]]")
+    assert read_levels(msgspec.Raw(b"[[2,5],[1,5]]"), sound) == ([(2.0, 5.0), (1.0, 5.0)], [(3.0, 1.0), (3.5, 2.0)])
+    with pytest.raises(FrameError):
+        read_levels(msgspec.Raw(bids.encode()), sound)
 
 
 def test_coins_fill_the_room_there_is_and_share_new_connections_evenly() -> None:

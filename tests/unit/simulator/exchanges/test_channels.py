@@ -199,7 +199,7 @@ def test_every_trade_is_sent_once_and_stands_in_the_ledger(exchange: str, serve:
             if exchange == "latoken":
                 await client.say("CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0")
             await client.say(subscribe(base, number))
-            await client.hears(read, 5)
+            await client.hears(read, 2)
             await client.socket.close()
             heard = [trade for frame in await client.hears(read) for trade in read(frame)]
             wrote = exchanges.server.ledger.trades().filter((pl.col("exchange") == exchange) & (pl.col("base") == base))
@@ -220,7 +220,7 @@ def test_one_frame_serves_all_subscribers_and_each_of_them_stands_in_the_ledger(
             for client in clients:
                 await client.say(subscribe(base))
             for client in clients:
-                await client.hears(read, 5)
+                await client.hears(read, 2)
             numbers = {connection.number for connection in exchanges.server.connections("poloniex")}
             assert set(exchanges.server.ledger.books()["connection"]) == numbers
             assert len(numbers) == 3
