@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
@@ -23,9 +24,12 @@ _QUERY = sql.SQL("""COPY (
     SELECT instrument_id, n, array_replace(mean, NULL, 'NaN'), array_replace(m2, NULL, 'NaN')
     FROM core.metric_rollups JOIN core.instruments USING (instrument_id)
     WHERE exchange = {exchange} AND hour_end_at > {since} AND hour_end_at <= {until} AND layout = {layout}
+        AND instrument_id % {parts} = {part}
 ) TO STDOUT (FORMAT binary)""")
 _HEADER_BYTES, _TRAILER_BYTES = 19, 2
 _NUMBERS = {"SMALLINT": ">i2", "REAL": ">f4", "DOUBLE": ">f8", "DOUBLE PRECISION": ">f8"}
+# Postgres spends a second on turning the arrays of an exchange into bytes: two of its processes need half of that.
+_PARTS = 2
 _WIDTH = len(METRICS) * len(HORIZONS)
 
 
@@ -47,11 +51,22 @@ def read_history(engine: sa.Engine, exchange: str, until: datetime, hours: int =
     Raises:
         DatabaseError: Postgres refused, or the rows are not of this layout's length.
     """
+    with ThreadPoolExecutor(_PARTS) as threads:
+        parts = list(threads.map(lambda part: _read_part(engine, exchange, until, hours, part), range(_PARTS)))
+    ids = np.concatenate([part.instrument_ids for part in parts])
+    order = np.argsort(ids)
+    together = Moments(*(np.concatenate(arrays)[order] for arrays in zip(*(part.moments for part in parts), strict=True)))
+    return History(ids[order], together)
+
+
+def _read_part(engine: sa.Engine, exchange: str, until: datetime, hours: int, part: int) -> History:
     query = _QUERY.format(
         exchange=sql.Literal(exchange),
         since=sql.Literal(until - timedelta(hours=hours)),
         until=sql.Literal(until),
         layout=sql.Literal(LAYOUT),
+        parts=sql.Literal(_PARTS),
+        part=sql.Literal(part),
     )
     with transaction(engine) as connection:
         driver = cast("psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection)

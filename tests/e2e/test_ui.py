@@ -17,6 +17,7 @@ import requests
 
 PND = Path(sys.executable).with_name("pnd")
 ASSETS = {"raw/telegram_channels", "raw/telegram_messages", "core/message_labels", "core/scheduled_pumps", "core/pump_events"}
+ASSETS |= {"core/instruments", "raw/ohlcv_daily", "core/candidate_coins", "core/order_book_metrics", "core/metric_rollups"}
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +74,5 @@ def test_the_lineage_page_draws_the_groups_in_a_browser(ui: str, tmp_path: Path)
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     flags += ["--disable-sync", "--no-first-run", "--window-size=1600,900", "--virtual-time-budget=30000", f"--user-data-dir={tmp_path}"]
     page = subprocess.run([chromium, *flags, "--dump-dom", f"{ui}/asset-groups"], capture_output=True, text=True, timeout=180, check=True)
-    for group in ("telegram", "messages", "events"):
+    for group in ("telegram", "messages", "events", "market", "snapshots", "candidates"):
         assert f">{group}<" in page.stdout
