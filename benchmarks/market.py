@@ -28,7 +28,7 @@ from tests.unit.market.per_book import book_metrics_of_one, trade_metrics_of_one
 BOOKS = 4_400
 TRADES = 9_000
 COINS, HOURS = 1_100, 72
-NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
+NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
 def run() -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def _history() -> dict[str, Any]:
         settings = load_settings(home=folder / "home", database_url=None)
         engine = connect(settings)
         try:
-            _fill_rollups(engine)
+            fill_rollups(engine)
             ours = _best_of(lambda: _pooled(engine), 3)
             theirs = _best_of(lambda: _listed(engine), 3)
         finally:
@@ -105,25 +105,25 @@ def _history() -> dict[str, Any]:
 
 
 def _pooled(engine: sa.Engine) -> None:
-    assert len(read_history(engine, "kucoin", NOON, HOURS).instrument_ids) == COINS
+    assert len(read_history(engine, "kucoin", NOW, HOURS).instrument_ids) == COINS
 
 
 def _listed(engine: sa.Engine) -> None:
     assert read_frame(engine, sa.select(METRIC_ROLLUPS)).height == COINS * HOURS
 
 
-def _fill_rollups(engine: sa.Engine) -> None:
+def fill_rollups(engine: sa.Engine) -> None:
     """One made-up hour, written out as many."""
     width = len(METRICS) * len(HORIZONS)
     generator = np.random.default_rng(0)
     arrays = {"n": generator.integers(1, 180, (COINS, width)), "mean": generator.lognormal(size=(COINS, width))}
     arrays["m2"] = generator.lognormal(size=(COINS, width))
     ids = pl.DataFrame({"instrument_id": np.arange(COINS) * 7919})
-    listed = {"exchange": "kucoin", "quote_symbol": "USDT", "quote_id": "USDT", "is_derivative": False, "valid_from": NOON}
+    listed = {"exchange": "kucoin", "quote_symbol": "USDT", "quote_id": "USDT", "is_derivative": False, "valid_from": NOW}
     names = [pl.col("instrument_id").cast(pl.String).alias(name) for name in ("market_id", "symbol", "base_symbol", "base_id")]
     upsert(engine, INSTRUMENTS, ids.with_columns(*names, *(pl.lit(value).alias(name) for name, value in listed.items())))
     lists = [pl.Series(name, values).arr.to_list() for name, values in arrays.items()]
-    upsert(engine, METRIC_ROLLUPS, ids.with_columns(*lists, pl.lit(NOON).alias("hour_end_at"), pl.lit(LAYOUT).alias("layout")))
+    upsert(engine, METRIC_ROLLUPS, ids.with_columns(*lists, pl.lit(NOW).alias("hour_end_at"), pl.lit(LAYOUT).alias("layout")))
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO core.metric_rollups SELECT instrument_id, hour_end_at - make_interval(hours => hour), layout, n, mean, m2 "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 
 import polars as pl
 import sqlalchemy as sa
@@ -19,6 +17,7 @@ from pnd_dagster.market.shards import Shard
 from pnd_dagster.market.spill import Spill, SpilledTick
 from pnd_dagster.market.tick import Tick
 from pnd_dagster.storage import upsert
+from pnd_dagster.storage.dead_letters import Refusal, dead_letters
 from pnd_dagster.storage.leases import Lease
 from pnd_dagster.tables import BUCKET_SECONDS, DEAD_LETTERS
 
@@ -141,15 +140,9 @@ class TickWriter:
         """A tick that Postgres refuses must not hold up those after it: it becomes a dead letter and a gap."""
         log.error("%s", error)
         source, location = f"collect {self._exchange} {self._shard}", tick.bucket_end_at.isoformat()
-        letter = {
-            "dead_letter_id": blake2b(f"{source} {location} {error}".encode(), digest_size=16).hexdigest(),
-            "source": source,
-            "location": location,
-            "reason": str(error),
-            "payload": json.dumps({**tick.counts, "book_rows": tick.books.height, "trade_rows": tick.trades.height}),
-            "occurred_at": datetime.now(UTC),
-        }
-        upsert(self._engine, DEAD_LETTERS, pl.DataFrame([letter]))
+        payload = {**tick.counts, "book_rows": tick.books.height, "trade_rows": tick.trades.height}
+        letters = dead_letters(source, [Refusal(location, str(error), payload)], refused_at=datetime.now(UTC))
+        upsert(self._engine, DEAD_LETTERS, letters)
         started_at = tick.bucket_end_at - timedelta(seconds=BUCKET_SECONDS)
         span = gap_row(self._exchange, self._shard, self._spill.instrument_ids, started_at, tick.bucket_end_at, REFUSED)
         write_gaps(self._engine, self._lease, pl.concat([tick.gaps, span]).unique("gap_id", keep="last"))
