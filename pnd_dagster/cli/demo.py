@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -34,6 +34,9 @@ def demo(
     exit_: Annotated[bool, typer.Option("--exit", help="End instead of serving the Dagster UI.")] = False,
 ) -> None:
     """Import messages, run the whole graph through Dagster, collect order books and trades, show what was found, serve the UI."""
+    # Ended either way, also in the background, it ends what it started.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if has_real_sources(settings()):
         configured = settings()
         say(f"sources: {_sources(configured)}")
@@ -111,12 +114,7 @@ def _collecting() -> Generator[None]:
     try:
         yield
     finally:
-        collectors.send_signal(signal.SIGTERM)
-        try:
-            collectors.wait(ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(collectors.pid, signal.SIGKILL)
+        _end(collectors)
 
 
 def _show_buckets(engine: sa.Engine, since: datetime) -> None:
@@ -126,8 +124,11 @@ def _show_buckets(engine: sa.Engine, since: datetime) -> None:
     hours = buckets_per_hour(engine, (since, now + timedelta(seconds=1)))
     totals = hours.group_by("exchange").agg(
         pl.col("watched").max(),
-        pl.col("buckets", "book_rows", "trade_rows").sum(),
-        pl.col("lag_p50_seconds", "lag_p99_seconds").max(),
+        pl.col("buckets").sum(),
+        pl.col("book_rows").sum().alias("books"),
+        pl.col("trade_rows").sum().alias("trades"),
+        pl.col("lag_p50_seconds").max().alias("lag p50, s"),
+        pl.col("lag_p99_seconds").max().alias("p99, s"),
     )
     print_table(totals.sort("exchange"), f"Order books and trades in metrics every 5 s, collected in {(now - since).total_seconds():.0f} s")
 
@@ -142,4 +143,14 @@ def _serve(configured: Settings) -> None:
     try:
         server.wait()
     except KeyboardInterrupt:
-        server.wait(ENDING_SECONDS)
+        say("ending")
+    finally:
+        _end(server)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
