@@ -39,6 +39,7 @@ FAST = Pace(
     status_seconds=0.1,
 )
 WHOLE = Shard(1, 1)
+LONGEST_START_SECONDS = 5.0
 INSTRUMENTS = [Instrument(100 + place, f"C{place}/USDT", f"C{place}", f"C{place}", "USDT") for place in range(6)]
 
 
@@ -118,10 +119,16 @@ class Scene:
         )
 
     def run(self, seconds: float, *others: Callable[[asyncio.Event], object], shard: Shard = WHOLE) -> None:
+        """Collects for so long, and does the others' part meanwhile; both count from the feed's start, which takes what it takes."""
+
         async def main() -> None:
-            stop = asyncio.Event()
+            stop, runs_before = asyncio.Event(), self.feed.runs
+            collecting = asyncio.create_task(self.collect(stop, shard=shard))
+            until = time.monotonic() + LONGEST_START_SECONDS
+            while self.feed.runs == runs_before and not collecting.done() and time.monotonic() < until:
+                await asyncio.sleep(0.01)
             asyncio.get_running_loop().call_later(seconds, stop.set)
-            await asyncio.gather(self.collect(stop, shard=shard), *(other(stop) for other in others))
+            await asyncio.gather(collecting, *(other(stop) for other in others))
 
         asyncio.run(main())
 
