@@ -15,19 +15,29 @@ install: .venv/.installed
 	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Training needs torch. pip takes what its configuration offers; for the small CPU build:
+# make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+.venv/.trainable: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev,train]' \
+	  || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,train]'
+	@touch $@
+
 demo: install
 	@$(BIN)/pnd demo $(ARGS)
 
-test: install
+test: .venv/.trainable
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-lint: install
+lint: .venv/.trainable
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: install
+bench: .venv/.trainable
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # Half an hour of 4,400 coins on five simulated exchanges; what was sent is held against what is stored.

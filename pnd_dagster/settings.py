@@ -80,6 +80,22 @@ class Settings(BaseSettings):
     coinmarketcap_url: str = Field("https://pro-api.coinmarketcap.com", description="Base address of CoinMarketCap's API")
     coincodex_url: str = Field("https://coincodex.com", description="Base address of CoinCodex; it needs no key")
 
+    model_dir: Path | None = Field(None, description="Folder of a classifier; empty means the promoted one, or the one that ships")
+    training_dir: Path | None = Field(
+        None, description="Folder of label files that train the message classifier beside the database's labels"
+    )
+    encoder: str | None = Field(
+        None, description="Hugging Face encoder that is fine-tuned, by name or folder; empty means the offline all-MiniLM-L6-v2"
+    )
+
+    openai_api_key: SecretStr | None = Field(None, description="Key of OpenAI's API, or of a server that speaks it")
+    openai_url: str = Field("https://api.openai.com/v1", description="Base address of OpenAI's API")
+    openai_model: str = Field("gpt-4o-2024-08-06", min_length=1, description="Model that labels and extracts")
+    openai_prompt_usd_per_million: float = Field(2.5, ge=0, description="Price of a million tokens asked")
+    openai_completion_usd_per_million: float = Field(10.0, ge=0, description="Price of a million tokens answered")
+    openai_requests_per_minute: int = Field(300, ge=1, description="Requests are spaced so that no minute has more")
+    openai_usd_per_day: float = Field(5.0, ge=0, description="Asking stops for the day (UTC) before it costs more")
+
     ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
 
     @field_validator("export_zone")
@@ -108,10 +124,15 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(wrong)}: expected ids such as {', '.join(EXCHANGES)}")
         return value
 
-    @field_validator("home", "telegram_session_file")
+    @field_validator("home", "telegram_session_file", "model_dir", "training_dir")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _expand(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
+    @property
+    def promoted_model_dir(self) -> Path:
+        """Folder of the classifier that training promoted last, if any."""
+        return self.home / "models" / "promoted"
 
     @property
     def media_dir(self) -> Path:

@@ -64,7 +64,7 @@ def train(
 
 def classify(
     messages: Annotated[Path, typer.Option(help="Parquet file with channel_id, message_id, text.")],
-    output: Annotated[Path, typer.Option(help="Parquet file to write: the input with label, confidence, model_version.")],
+    output: Annotated[Path, typer.Option(help="Parquet file to write: the input with label, confidence, is_abstained, model_version.")],
     model: Annotated[Path | None, typer.Option(help="Folder of another model than the one that ships.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -72,7 +72,7 @@ def classify(
     from pnd_dagster.messages.classifier import label_messages, load_classifier
 
     frame = read_messages(messages, {"channel_id": pl.Int64(), "message_id": pl.Int64(), "text": pl.String()})
-    frame = frame.drop([name for name in ("label", "confidence", "model_version") if name in frame.columns])
+    frame = frame.drop([name for name in ("label", "confidence", "is_abstained", "model_version") if name in frame.columns])
     classifier = load_classifier(model)
     with progress() as bar:
         task = bar.add_task("labelling", total=frame.height)

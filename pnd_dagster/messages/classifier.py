@@ -33,6 +33,11 @@ class Classifier(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def abstain_below(self) -> float:
+        """Confidence below which a better labeller should decide: a language model or a human."""
+        ...
+
     def predict_probabilities(self, normalised: Sequence[str]) -> NDArray[np.float32]:
         """Probabilities [n, 6] of the classes of `MessageLabel`, each row summing to 1; of normalised texts, in order."""
         ...
@@ -45,6 +50,7 @@ class LinearClassifier:
     model: LinearModel
     version: str
     name: str = "ngram-linear"
+    abstain_below: float = 0.5
 
     def predict_probabilities(self, normalised: Sequence[str]) -> NDArray[np.float32]:
         batches = [normalised[at : at + _BATCH] for at in range(0, len(normalised), _BATCH)]
@@ -78,13 +84,13 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def label_messages(frame: pl.DataFrame, classifier: Classifier, progress: Callable[[int, int], None] | None = None) -> pl.DataFrame:
-    """`frame` with label, confidence and model_version of the message in its column text.
+    """`frame` with label, confidence, is_abstained and model_version of the message in its column text.
 
     An empty or missing text is noise with confidence 1. A text that occurs often is labelled once. Memory beyond the frame is bounded
     by the distinct texts of one chunk.
 
     Args:
-        frame: any columns, with text (raw, not normalised); label, confidence and model_version are replaced if there.
+        frame: any columns, with text (raw, not normalised); label, confidence, is_abstained and model_version are replaced if there.
         classifier: labels the normalised texts.
         progress: called with the number of distinct texts done and in all.
 
@@ -117,6 +123,7 @@ def label_messages(frame: pl.DataFrame, classifier: Classifier, progress: Callab
     return frame.with_columns(
         columns["label"],
         columns["confidence"],
+        (columns["confidence"] < classifier.abstain_below).alias("is_abstained"),
         pl.lit(f"{classifier.name}-{classifier.version}", dtype=pl.String).alias("model_version"),
     )
 

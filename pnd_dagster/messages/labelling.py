@@ -48,7 +48,7 @@ def label_revisions(engine: sa.Engine, classifier: Classifier, revisions: pl.Dat
     """Labels the given revisions: a frame with channel_id, message_id, revision_id and text."""
     labels = (
         label_messages(revisions, classifier)
-        .select("channel_id", "message_id", "revision_id", "label", "confidence")
+        .select("channel_id", "message_id", "revision_id", "label", "confidence", "is_abstained")
         .with_columns(
             labeller=pl.lit(classifier.name),
             labeller_version=pl.lit(classifier.version),

@@ -102,7 +102,7 @@ class VendorClient:
             raise SettingError(f"{vendor.key_setting}: set your {vendor.title} API key (it is missing, empty or no ASCII text)")
         self.vendor = vendor
         self.usage = Usage()
-        self._url, is_loopback = _checked_url(vendor, url)
+        self._url, is_loopback = checked_url(vendor.url_setting, url)
         # Pacing is politeness towards others; a server on this machine needs none.
         self._interval_seconds = 0.0 if is_loopback else vendor.interval_seconds
         self._secret = SecretStr(secret)
@@ -130,9 +130,9 @@ class VendorClient:
             DatabaseError: the request could not be counted; it was not sent.
         """
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_worth_waiting),
+            retry=tenacity.retry_if_exception(is_worth_waiting),
             stop=tenacity.stop_any(tenacity.stop_after_attempt(MAX_ATTEMPTS), tenacity.stop_before_delay(MAX_TOTAL_SECONDS)),
-            wait=_wait_seconds,
+            wait=wait_seconds,
             sleep=self._sleep,
             reraise=True,
         )
@@ -175,7 +175,7 @@ class VendorClient:
         if status == 200:
             raise TransientError(f"{what}: the answer is no whole JSON ({len(content)} bytes)")
         if status in (408, 425, 429) or status >= 500:
-            pause = _retry_after_seconds(answer.headers.get("Retry-After"))
+            pause = retry_after_seconds(answer.headers.get("Retry-After"))
             raise TransientError(reason, retry_after_seconds=RATE_WINDOW_SECONDS if pause is None and status == 429 else pause)
         if status == 402:
             raise QuotaExhaustedError(f"{reason}; the quota or the subscription is used up")
@@ -227,8 +227,12 @@ def _content(what: str, answer: requests.Response) -> bytes:
     return bytes(content)
 
 
-def _checked_url(vendor: Vendor, url: str) -> tuple[str, bool]:
-    """The base address, and whether it is on this machine."""
+def checked_url(setting: str, url: str) -> tuple[str, bool]:
+    """The base address, and whether it is on this machine.
+
+    Raises:
+        SettingError: a key would travel unprotected; names `setting`.
+    """
     address = urlsplit(url)
     host = address.hostname or ""
     try:
@@ -236,22 +240,23 @@ def _checked_url(vendor: Vendor, url: str) -> tuple[str, bool]:
     except ValueError:
         is_loopback = host == "localhost"
     if not host or not (address.scheme == "https" or (address.scheme == "http" and is_loopback)):
-        raise SettingError(f"{vendor.url_setting}: must be an https address, or http on this machine")
+        raise SettingError(f"{setting}: must be an https address, or http on this machine")
     return url.rstrip("/"), is_loopback
 
 
-def _is_worth_waiting(error: BaseException) -> bool:
+def is_worth_waiting(error: BaseException) -> bool:
+    """Whether a later attempt may succeed, within the time we wait."""
     return isinstance(error, TransientError) and (error.retry_after_seconds or 0) <= MAX_WAIT_SECONDS
 
 
-def _wait_seconds(state: tenacity.RetryCallState) -> float:
+def wait_seconds(state: tenacity.RetryCallState) -> float:
     """What the vendor asked for, at least; otherwise one second and doubling; with some jitter."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_seconds if isinstance(error, TransientError) else None
     return max(asked or 0.0, _BACKOFF(state)) + _JITTER(state)
 
 
-def _retry_after_seconds(header: str | None) -> float | None:
+def retry_after_seconds(header: str | None) -> float | None:
     """Seconds of a Retry-After header, which is a number or a date; None for neither."""
     if header is None:
         return None

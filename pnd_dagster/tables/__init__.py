@@ -47,6 +47,17 @@ from pnd_dagster.tables.raw import (
     TELEGRAM_MESSAGE_STATS,
     TELEGRAM_MESSAGES,
 )
+from pnd_dagster.tables.readings import (
+    CHANNEL_WARNING_SIGNS,
+    IMAGE_READINGS,
+    IMAGE_STATUSES,
+    LABEL_AGREEMENT,
+    LLM_EXTRACTIONS,
+    LLM_REPLIES,
+    LLM_STATUSES,
+    LLM_TASKS,
+    MESSAGE_WARNING_SIGNS,
+)
 
 SCHEMAS = ("raw", "core")
 
@@ -60,6 +71,7 @@ __all__ = [
     "CAP_SOURCES",
     "CHANNEL_BUILDS",
     "CHANNEL_STATUSES",
+    "CHANNEL_WARNING_SIGNS",
     "COINCODEX_DAILY",
     "COINMARKETCAP_SNAPSHOTS",
     "COIN_LINKS",
@@ -67,11 +79,19 @@ __all__ = [
     "FEED_GAPS",
     "GAP_REASONS",
     "HEARTBEATS",
+    "IMAGE_READINGS",
+    "IMAGE_STATUSES",
     "INSTRUMENTS",
+    "LABEL_AGREEMENT",
     "LEASES",
     "LINK_METHODS",
+    "LLM_EXTRACTIONS",
+    "LLM_REPLIES",
+    "LLM_STATUSES",
+    "LLM_TASKS",
     "LUNARCRUSH_SNAPSHOTS",
     "MESSAGE_LABELS",
+    "MESSAGE_WARNING_SIGNS",
     "METADATA",
     "METRIC_ROLLUPS",
     "OHLCV_DAILY",

@@ -19,6 +19,7 @@ MESSAGE_LABELS = sa.Table(
     key("labeller_version", sa.Text, "Version of the labeller"),
     column("label", sa.SmallInteger, "0 announcement, 1 countdown, 2 release, 3 results, 4 delay or cancellation, 5 noise", nullable=False),
     column("confidence", sa.REAL, "The labeller's probability of the label", unit="ratio"),
+    column("is_abstained", sa.Boolean, "True when the labeller was too unsure: a better one should decide", nullable=False),
     column("labelled_at", sa.TIMESTAMP, "When the label was given", nullable=False, on_update="change"),
     sa.CheckConstraint("label BETWEEN 0 AND 5", name="label"),
     sa.Index(None, "labelled_at"),

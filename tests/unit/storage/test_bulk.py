@@ -75,7 +75,8 @@ def test_a_decision_and_known_facts_survive_a_later_find_of_the_same_channel(eng
 
 
 def test_a_label_gets_a_new_time_only_when_it_changes(engine: sa.Engine) -> None:
-    label = {"channel_id": 1, "message_id": 1, "revision_id": 1, "labeller": "m", "labeller_version": "1", "label": 2, "labelled_at": NOON}
+    key = {"channel_id": 1, "message_id": 1, "revision_id": 1, "labeller": "m", "labeller_version": "1"}
+    label = key | {"label": 2, "is_abstained": False, "labelled_at": NOON}
     later = NOON + timedelta(hours=1)
     upsert(engine, MESSAGE_LABELS, pl.DataFrame([label]))
     assert upsert(engine, MESSAGE_LABELS, pl.DataFrame([label | {"labelled_at": later}])).unchanged == 1
