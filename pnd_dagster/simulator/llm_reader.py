@@ -13,17 +13,23 @@ from typing import Any, NamedTuple, cast
 
 _UNITS = r"(?:seconds?|secs?|minutes?|mins?|min|hours?|hrs?|hr|hora|horas|minuto|minutos|saat|dakika|часа?|часов|минут\w*)"
 _CHANGE = re.compile(
-    r"postpon|delay|cancel|reschedul|pushing it back|new (?:date|time|schedule)|moved\b|ertelen|iptal|отмен|перен[её]с|aplaz|retras|स्थगित",
+    r"postpon|delay|cancel|reschedul|pushing it back|new (?:date|time|schedule)|^moved\b|moved? to\b|move the pump"
+    r"|ertelen|iptal|отмен|перен[её]с|aplaz|retras|स्थगित",
     re.I,
 )
 _CANCEL = re.compile(r"cancel|call(?:ed|ing) off|no pump today|iptal|отмен", re.I)
-_RESULT = re.compile(r"\bresults?\b|peak|\bmade\b.*%|\+\s?\d+\s?%|resultado|sonu[cç]|итог|\bdid \d+\s?%|congratulations", re.I)
+_ADVICE = re.compile(r"\bentry\b|take profit|\bstop[ -]?loss|\bSL:|buy zone|all targets|how it works|\blesson \d", re.I)
+_RESULT = re.compile(r"\bresults?\b|\bpeak|\bmade\b.*%|\+\s?\d+\s?%|resultado|sonu[cç]|итог|\bdid \d+\s?%|congratulations", re.I)
 _RELEASE = re.compile(
-    r"\b(?:coin|token|pick|moneda|монета)\b(?: name)?(?: we picked| today)?\s?(?:is|:|=|👉)|TRADE_URL\(|(?-i:^[#$]?[A-Z0-9]{2,8}$)", re.I
+    r"\b(?:coin|token|pick|moneda|монета)\b(?: name)?(?: we picked| today| of today's event)?\s?(?:is(?! next)|:|=|👉)|TRADE_URL\("
+    r"|(?-i:^[#$]?[A-Z0-9]{2,8}$)",
+    re.I,
 )
-_COUNTDOWN = re.compile(rf"\d+\s?{_UNITS}\b|next (?:post|message|msg)|get ready|son \d|faltan|осталось", re.I)
+_COUNTDOWN = re.compile(rf"\d+\s?{_UNITS}\b|next (?:post|message|msg)|get ready|\bson \d|faltan|осталось", re.I)
 _CLOCK = re.compile(
-    r"\b(?P<hour>[01]?\d|2[0-3])[:.](?P<minute>[0-5]\d)\s?(?P<half>[ap]m)?\s?(?P<zone>GMT|UTC|CET|CEST|EST|EDT|MSK|IST)?\b", re.I
+    r"\b(?P<hour>[01]?\d|2[0-3])(?:[:.](?P<minute>[0-5]\d)\s?(?P<half>[ap]m\b)?|\s?(?P<half_alone>[ap]m)\b)"
+    r"\s?(?P<zone>GMT|UTC|CET|CEST|EST|EDT|MSK|IST)?\b",
+    re.I,
 )
 _ZONES = {"CET": 1, "CEST": 2, "EST": -5, "EDT": -4, "MSK": 3, "IST": 5.5}
 _MONTHS: tuple[str, ...] = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -37,9 +43,12 @@ _LINK = re.compile(r"TRADE_URL\((?P<venue>\S+) (?P<base>[A-Za-z0-9]+)(?:/(?P<quo
 _PAIR = re.compile(r"\b([A-Z0-9]{2,10})\s?/\s?(BTC|USDT|ETH|BNB|BUSD|USDC)\b")
 _QUOTE = re.compile(r"\b(?:pair(?:ing)?|market|par)\b\W{0,4}(BTC|USDT|ETH|BNB)\b|\b(BTC|USDT|ETH|BNB) (?:pair|market)\b", re.I)
 _COIN = re.compile(
-    r"(?:coin|token|moneda|монета)(?: name)?\s?(?:is|:|=)\W{0,6}([A-Za-z0-9]{2,10})\b|[#$]([A-Za-z][A-Za-z0-9]{1,9})\b|(?-i:^([A-Z0-9]{2,8})$)",
+    r"(?:coin|token|moneda|монета)(?: name)?\s?(?:is|:|=)\W{0,6}([A-Za-z0-9]{2,10})\b"
+    r"|[#$]([A-Za-z][A-Za-z0-9]{1,9})\b|(?-i:^([A-Z0-9]{2,8})$)",
     re.I,
 )
+_BY = re.compile(rf"\b(?:by|for)\s(?P<count>\d{{1,3}}|an?|one|two|three)\s(?P<unit>{_UNITS})", re.I)
+_COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
 
 # What a property asks for, by its name; the first that fits.
 _MEANINGS = (
@@ -51,10 +60,11 @@ MEANINGS = frozenset(meaning for _, meaning in _MEANINGS)
 
 
 class Asked(NamedTuple):
-    """The message a conversation is about, and when it was posted as far as the conversation says."""
+    """The message a conversation is about; when it was posted and for when a pump was scheduled, as far as the conversation says."""
 
     text: str
-    posted_at: datetime | None
+    posted_at: datetime | None = None
+    scheduled_at: datetime | None = None
 
 
 def find_message(messages: list[dict[str, Any]]) -> Asked:
@@ -62,12 +72,14 @@ def find_message(messages: list[dict[str, Any]]) -> Asked:
     turns = [str(message.get("content") or "") for message in messages if message.get("role") == "user"]
     turn = turns[0] if turns else ""
     values = list(_strings(_first_object(turn)))
-    posted_at = next((at for _, value in values if (at := _instant(value))), None) or _instant_in(turn)
-    texts = [(key, value) for key, value in values if _instant(value) is None]
-    if not texts:
-        return Asked("" if values else turn, posted_at)
+    if not values:
+        return Asked(turn)
+    times = {key: at for key, value in values if (at := _instant(value))}
+    scheduled_at = next((at for key, at in times.items() if "schedul" in key), None)
+    posted_at = next((at for key, at in times.items() if "schedul" not in key), None)
+    texts = [(key, value) for key, value in values if key not in times]
     named = [value for key, value in texts if re.search("message|text", key, re.I)]
-    return Asked(max(named or [value for _, value in texts], key=len), posted_at)
+    return Asked(max(named or [value for _, value in texts] or [""], key=len), posted_at, scheduled_at)
 
 
 def read_message(asked: Asked) -> dict[str, Any]:
@@ -76,7 +88,7 @@ def read_message(asked: Asked) -> dict[str, Any]:
     link, venue = _LINK.search(text), _VENUE.search(text)
     pair, quote, coin = _PAIR.search(text), _QUOTE.search(text), _COIN.search(text)
     base = link["base"] if link else pair[1] if pair else next((word for word in coin.groups() if word), None) if coin else None
-    start, is_inferred = _start(text, asked.posted_at)
+    start, is_inferred = _start(text, asked)
     label = _label(text, has_venue=bool(venue), has_start=start is not None)
     is_cancelled = bool(_CANCEL.search(text)) and start is None
     return {
@@ -104,30 +116,37 @@ def meaning(name: str) -> str | None:
 
 
 def _label(text: str, *, has_venue: bool, has_start: bool) -> int:
-    if not text:
+    if not text or _ADVICE.search(text):
         return 5
     if _CHANGE.search(text):
         return 4
+    is_counting = bool(_COUNTDOWN.search(text)) and len(text) < 200
+    if has_venue and has_start and not is_counting and not re.search(r"\bresults?\b|\bpeak", text, re.I):
+        return 0
     if _RESULT.search(text):
         return 3
     if _RELEASE.search(text) and len(text) < 400:
         return 2
-    if _COUNTDOWN.search(text) and re.search(r"left|to go|remain|until|till|next|ready|last|faltan|осталось|kald|son\b", text, re.I):
-        return 1
-    return 0 if has_venue and has_start else 5
+    return 1 if is_counting else 5
 
 
-def _start(text: str, posted_at: datetime | None) -> tuple[datetime | None, bool]:
+def _start(text: str, asked: Asked) -> tuple[datetime | None, bool]:
     """The start written in a text, and whether part of it had to be inferred."""
+    posted_at = asked.posted_at
+    if asked.scheduled_at and (by := _BY.search(text)):
+        count = _COUNTS.get(by["count"].lower()) or int(by["count"])
+        seconds = {"s": 1, "m": 60, "h": 3600}.get(by["unit"][0].lower(), 0)
+        return asked.scheduled_at + timedelta(seconds=count * seconds), True
     clock = _CLOCK.search(text)
     if clock is None:
         return None, False
-    hour = int(clock["hour"]) % 12 + (12 if clock["half"].lower() == "pm" else 0) if clock["half"] else int(clock["hour"])
+    half = (clock["half"] or clock["half_alone"] or "").lower()
+    hour = int(clock["hour"]) % 12 + 12 * (half == "pm") if half else int(clock["hour"])
     offset = _ZONES.get((clock["zone"] or "").upper(), 0)
     day, is_written = _day(text, posted_at)
     if day is None:
         return None, False
-    at = datetime(day.year, day.month, day.day, hour % 24, int(clock["minute"]), tzinfo=UTC) - timedelta(hours=offset)
+    at = datetime(day.year, day.month, day.day, hour % 24, int(clock["minute"] or 0), tzinfo=UTC) - timedelta(hours=offset)
     if not is_written and posted_at and at < posted_at:
         at += timedelta(days=1)
     return at, not (is_written and clock["zone"])
@@ -206,8 +225,3 @@ def _instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _instant_in(text: str) -> datetime | None:
-    match = re.search(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?", text)
-    return _instant(match.group()) if match else None

@@ -17,7 +17,7 @@ PROMPT_VERSION = "prompts-1"
 
 LONGEST_TEXT = 4000  # characters of the normalised text; Telegram allows 4,096 before normalising
 TEMPERATURE, TOP_P = 0.2, 0.95  # paper, appendix A-A
-MAX_REPLY_TOKENS = 300  # the longest honest reply has some 60
+MAX_REPLY_TOKENS = 120  # the longest honest reply has some 60
 
 _SETTING = """\
 You read posts of Telegram channels that organise pumps of small crypto coins, so that surveillance can warn of them.

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from aiohttp import web
+
 from pnd_dagster.simulator.exchanges.pumps import deal_rows
 from pnd_dagster.simulator.exchanges.server import SimulatedExchanges
 from pnd_dagster.simulator.exchanges.world import World
+from pnd_dagster.simulator.llm import add_llm_routes
 from pnd_dagster.simulator.universe import Universe, make_universe
 from pnd_dagster.simulator.vendors import add_vendor_routes
 
@@ -58,9 +61,14 @@ def simulated_server(
     time_factor: float = 1.0,
     past_pumps: Iterable[tuple[str, str, datetime]] = (),
 ) -> SimulatedExchanges:
-    """The exchanges of a universe, and the vendors that know its coins, behind one server. Arguments as in `serve_in_process`."""
+    """The exchanges of a universe, the vendors that know its coins, and a language model, behind one server. Arguments as in `serve_in_process`."""
     world = World(universe, seed=seed, rate=rate, past_pumps=deal_rows(past_pumps))
-    return SimulatedExchanges(world, port=port, time_factor=time_factor, extend=lambda app: add_vendor_routes(app, universe))
+
+    def extend(app: web.Application) -> None:
+        add_vendor_routes(app, universe)
+        add_llm_routes(app)
+
+    return SimulatedExchanges(world, port=port, time_factor=time_factor, extend=extend)
 
 
 @contextmanager

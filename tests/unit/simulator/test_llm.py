@@ -30,17 +30,10 @@ class Announcement(BaseModel):
     is_inferred: bool
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[LlmServer]:
+@pytest.fixture
+def server() -> Iterator[LlmServer]:
     with serve_llm(batch_seconds=0.08) as server:
         yield server
-
-
-@pytest.fixture
-def server(running: LlmServer) -> LlmServer:
-    running.ledger.clear()
-    running.faults.obey = None
-    return running
 
 
 @pytest.fixture
@@ -287,14 +280,15 @@ def results(client: openai.OpenAI, file_id: str | None) -> dict[str, Any]:
     return {line["custom_id"]: line for line in lines}
 
 
-def test_a_batch_goes_through_its_states_and_gives_an_output_file(server: LlmServer, client: openai.OpenAI) -> None:
+def test_a_batch_goes_through_its_states_and_gives_an_output_file(
+    server: LlmServer, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.batches, "batch_seconds", 0.6)
     batch_id = batch(client, {"a": "hello", "b": "The coin is NEBL"})
-    seen: list[str] = []
-    for _ in range(100):
+    seen = ["validating"]
+    while seen[-1] != "completed" and len(seen) < 500:
         seen.append(client.batches.retrieve(batch_id).status)
-        if seen[-1] == "completed":
-            break
-        time.sleep(0.005)
+        time.sleep(0.02)
     assert list(dict.fromkeys(seen)) == ["validating", "in_progress", "completed"]
     found = ended(client, batch_id)
     assert (found.request_counts and found.request_counts.completed, found.error_file_id) == (2, None)
@@ -322,7 +316,10 @@ def test_an_expired_batch_keeps_what_was_done(server: LlmServer, client: openai.
     assert {line["error"]["code"] for line in errors.values()} == {"batch_expired"}
 
 
-def test_a_batch_can_be_cancelled_but_not_once_it_has_ended(client: openai.OpenAI) -> None:
+def test_a_batch_can_be_cancelled_but_not_once_it_has_ended(
+    server: LlmServer, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.batches, "batch_seconds", 0.6)
     batch_id = batch(client, {"a": "hello", "b": "hello"})
     assert client.batches.cancel(batch_id).status == "cancelling"
     assert ended(client, batch_id).status == "cancelled"
@@ -360,3 +357,21 @@ def test_files_can_be_looked_up_and_deleted(client: openai.OpenAI) -> None:
     assert client.files.delete(file.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.files.content(file.id)
+
+
+def test_a_delay_counts_from_the_scheduled_time_that_the_conversation_gives(client: openai.OpenAI) -> None:
+    class Change(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        cancelled: bool
+        postponed: bool
+        new_start: str | None
+
+    times = {"posted_at": "2026-03-01T10:00:00+00:00", "scheduled_at": "2026-03-01T17:00:00+00:00"}
+    for text, expected in (
+        ("The pump is postponed by 2 hours", (False, True, "2026-03-01T19:00:00+00:00")),
+        ("The pump is cancelled, sorry", (True, False, None)),
+    ):
+        user: Any = {"role": "user", "content": json.dumps({**times, "message_x": text})}
+        parsed = client.chat.completions.parse(model=MODEL, messages=[user], response_format=Change).choices[0].message.parsed
+        assert parsed is not None
+        assert (parsed.cancelled, parsed.postponed, parsed.new_start) == expected
