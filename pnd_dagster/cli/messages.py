@@ -1,4 +1,4 @@
-"""`pnd import`, `train`, `classify`, `extract-events`: messages in files and in the database."""
+"""`pnd import`, `classify`, `extract-events`: messages in files and in the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from pnd_dagster.cli.console import OUT, print_json, print_table, progress, say, write_parquet
+from pnd_dagster.cli.console import print_json, print_table, progress, say, write_parquet
 from pnd_dagster.errors import SourceError
 from pnd_dagster.settings import settings
 
@@ -44,36 +44,20 @@ def import_(
         say("refused inputs are in raw.dead_letters, each with its reason")
 
 
-def train(
-    data: Annotated[Path, typer.Option(help="Folder with author_labels.parquet and the other label files.")],
-    output: Annotated[Path, typer.Option(help="Folder the model is written to.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Train the message classifier on human labels; evaluates it on channels it has not seen."""
-    from pnd_dagster.messages.training import train_and_evaluate
-
-    with progress() as bar:
-        task = bar.add_task("training", total=None)
-        report = train_and_evaluate(data, output, progress=lambda stage: bar.update(task, description=stage))
-    if as_json:
-        print_json(report)
-    else:
-        OUT.print_json(data=report, default=str)
-    say(f"model written to {output}")
-
-
 def classify(
     messages: Annotated[Path, typer.Option(help="Parquet file with channel_id, message_id, text.")],
     output: Annotated[Path, typer.Option(help="Parquet file to write: the input with label, confidence, is_abstained, model_version.")],
-    model: Annotated[Path | None, typer.Option(help="Folder of another model than the one that ships.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of another model than PND_MODEL_DIR, the promoted one, or the one that ships.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Label the messages of a file with the six classes; needs no database."""
-    from pnd_dagster.messages.classifier import label_messages, load_classifier
+    from pnd_dagster.messages.classifier import chosen_model_dir, label_messages, load_classifier
 
     frame = read_messages(messages, {"channel_id": pl.Int64(), "message_id": pl.Int64(), "text": pl.String()})
     frame = frame.drop([name for name in ("label", "confidence", "is_abstained", "model_version") if name in frame.columns])
-    classifier = load_classifier(model)
+    classifier = load_classifier(model or chosen_model_dir(settings()))
     with progress() as bar:
         task = bar.add_task("labelling", total=frame.height)
         labelled = label_messages(frame, classifier, progress=lambda done, all_: bar.update(task, completed=done, total=all_))
@@ -93,17 +77,33 @@ def extract_events(
     messages: Annotated[Path, typer.Option(help="Parquet file with channel_id, message_id, date (UTC), text, in any order.")],
     output: Annotated[Path, typer.Option(help="Parquet file to write: one row per release, event_id shared by one event.")],
     announcements: Annotated[Path | None, typer.Option(help="Parquet file to write the announcements to.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures that the column image_file names; coins revealed in them are releases too.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the pumps in the messages of a file: labels, announcements, releases, events; needs no database."""
     from pnd_dagster.events.extraction import extract_events as extract
-    from pnd_dagster.messages.classifier import label_messages, load_classifier
+    from pnd_dagster.events.image_releases import read_pictures
+    from pnd_dagster.messages.classifier import chosen_model_dir, label_messages, load_classifier
 
     required = {"channel_id": pl.Int64(), "message_id": pl.Int64(), "date": UTC_DATETIME, "text": pl.String()}
+    if images is not None:
+        if not images.is_dir():
+            raise SourceError(f"{images}: no such folder")
+        required["image_file"] = pl.String()
     frame = read_messages(messages, required).select(list(required))
     with progress() as bar:
         task = bar.add_task("labelling", total=frame.height)
-        labelled = label_messages(frame, load_classifier(), progress=lambda done, all_: bar.update(task, completed=done, total=all_))
+        labelled = label_messages(
+            frame, load_classifier(chosen_model_dir(settings())), progress=lambda done, all_: bar.update(task, completed=done, total=all_)
+        )
+        pictures: dict[str, int] = {}
+        if images is not None:
+            bar.update(task, description="reading pictures", completed=0, total=None)
+            labelled, pictures = read_pictures(
+                labelled, images, on_progress=lambda done, all_: bar.update(task, completed=done, total=all_)
+            )
         bar.update(task, description="extracting")
         extraction = extract(labelled, as_of=datetime.now(UTC))
     columns = ("channel_id", "message_id", "released_at", "exchange", "symbol", "quote", "confidence", "event_id")
@@ -112,9 +112,11 @@ def extract_events(
         write_parquet(extraction.announcements, announcements)
     counts = {name: part.height for name, part in extraction._asdict().items()}
     if as_json:
-        print_json({"messages": frame.height} | counts)
+        print_json({"messages": frame.height} | counts | ({"pictures": pictures} if images is not None else {}))
     else:
         print_table(pl.DataFrame({"found": list(counts), "rows": list(counts.values())}), f"Found in {frame.height} messages")
+        if images is not None:
+            say("pictures: " + (", ".join(f"{count} {status}" for status, count in sorted(pictures.items())) or "none had to be read"))
 
 
 def read_messages(path: Path, required: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -138,7 +140,7 @@ def read_messages(path: Path, required: Mapping[str, pl.DataType]) -> pl.DataFra
             raise SourceError(
                 f"{path}: column {name} holds {frame.schema[name]}, which is no {dtype}: {str(error).splitlines()[0]}"
             ) from error
-        if name != "text" and (nulls := frame[name].null_count()):
+        if name not in ("text", "image_file") and (nulls := frame[name].null_count()):
             raise SourceError(f"{path}: column {name} has {nulls} empty values, the first in row {frame[name].is_null().arg_max() or 0}")
     return frame
 

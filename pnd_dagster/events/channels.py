@@ -14,6 +14,7 @@ from pnd_dagster.errors import SchemaError
 from pnd_dagster.events import announcements as pumps
 from pnd_dagster.events import cues
 from pnd_dagster.events.announcements import Announcement
+from pnd_dagster.events.image_releases import as_release
 from pnd_dagster.events.pairs import find_pairs, read_quote
 from pnd_dagster.events.reading import Message
 from pnd_dagster.events.releases import NEXT_POST_HOLDS, Alertness, Expectation, Judgement, alertness, judge_release
@@ -36,6 +37,7 @@ _REQUIRED = {
     "label": pl.Int16,
     "confidence": pl.Float64,
 }
+_OPTIONAL = {"image_symbol": pl.String, "image_confidence": pl.Float64}
 
 
 class ChannelPumps(NamedTuple):
@@ -66,7 +68,8 @@ def build_channel(messages: pl.DataFrame, known_symbols: frozenset[str] | None =
 
     Args:
         messages: channel_id, message_id, date (UTC; when this text was known), text (raw), label (0-5), confidence; one row per revision.
-            Order and duplicates do not matter; other columns are ignored.
+            image_symbol and image_confidence, where there, are what the message's picture reveals. Order and duplicates do not matter;
+            other columns are ignored.
         known_symbols: symbols that count as listed; the packaged list if None.
         as_of: announcements that nothing came of expire as seen at this time; each channel's last message if None.
 
@@ -90,8 +93,9 @@ def build_channel(messages: pl.DataFrame, known_symbols: frozenset[str] | None =
 def _prepare(messages: pl.DataFrame) -> pl.DataFrame:
     if missing := [name for name in _REQUIRED if name not in messages.columns]:
         raise SchemaError(f"messages: missing columns {', '.join(missing)}")
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in _OPTIONAL.items() if name not in messages.columns]
     try:
-        frame = messages.select(pl.col(name).cast(dtype) for name, dtype in _REQUIRED.items())
+        frame = messages.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in (_REQUIRED | _OPTIONAL).items())
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"messages: {str(error).splitlines()[0]}") from error
     frame = frame.with_columns(
@@ -101,14 +105,14 @@ def _prepare(messages: pl.DataFrame) -> pl.DataFrame:
     )
     if empty := [name for name in ("channel_id", "message_id", "date") if frame[name].null_count()]:
         raise SchemaError(f"messages: NULL in required columns {', '.join(empty)}")
-    return frame.unique().sort("channel_id", "date", "message_id", "text", "label", "confidence")
+    return frame.unique().sort("channel_id", "date", "message_id", "text", "label", "confidence", "image_symbol", "image_confidence")
 
 
 def _replay(channel: pl.DataFrame, known_symbols: frozenset[str], as_of: datetime | None) -> _State:
     state = _State()
     last_at: datetime | None = None
     for row in channel.iter_rows():
-        message = Message(*row)
+        message = as_release(Message(*row), known_symbols)
         last_at = message.date
         _step(state, message, known_symbols)
     _release_spelt(state, known_symbols)
@@ -132,7 +136,7 @@ def _step(state: _State, message: Message, known_symbols: frozenset[str]) -> Non
         state.letters.append(message)
     else:
         _release_spelt(state, known_symbols)
-        judgement = judge_release(message, expected, known_symbols) if message.raw_text else None
+        judgement = judge_release(message, expected, known_symbols) if message.raw_text or message.image_symbol else None
         if judgement:
             _release(state, message, judgement, known_symbols)
         elif message.raw_text:

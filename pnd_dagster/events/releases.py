@@ -102,6 +102,8 @@ def judge_release(message: Message, expected: Expectation, known_symbols: frozen
     points += 1.0 * is_reveal + 0.5 * is_hype
     if "link" in reading.evidence and (alert > Alertness.NONE or is_reveal or is_recent):
         points += 1.5
+    # A picture that hides a coin among decoys is made for one purpose.
+    points += 1.5 * ("image" in reading.evidence)
     points -= (0.0, 0.5, 2.0, 3.5, 4.5)[cues.count_signal_marks(text)] * (0.8 if alert is Alertness.STRONG else 1.0)
     if message.label == _RESULTS_LABEL or cues.is_result_wording(text):
         # Where the coin was shown as an image, the results are the first to name it in words.

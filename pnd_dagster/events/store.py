@@ -14,7 +14,9 @@ from pnd_dagster.events.channels import build_channel
 from pnd_dagster.events.clusters import cluster_events
 from pnd_dagster.events.extraction import EXTRACTOR_VERSION
 from pnd_dagster.events.schedule import schedule_pumps
+from pnd_dagster.images.store import effective_readings
 from pnd_dagster.messages.classifier import Classifier
+from pnd_dagster.messages.labelling import HUMAN, LANGUAGE_MODEL
 from pnd_dagster.storage import Written, read_frame, replace_window, transaction, upsert
 from pnd_dagster.tables import (
     CHANNEL_BUILDS,
@@ -48,7 +50,7 @@ def rebuild_events(
     channel_ids: Collection[int] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Rebuilt:
-    """Replays every channel with new labels since its last build, then groups and clusters across all channels.
+    """Replays every channel with new labels or image reveals since its last build, then groups and clusters across all channels.
 
     Args:
         engine: the platform's database.
@@ -65,14 +67,27 @@ def rebuild_events(
 
 
 def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Collection[int] | None = None) -> pl.DataFrame:
-    """Channels whose labels changed since their last build, or that have an overdue announcement: rows of core.channel_builds."""
+    """Channels whose labels changed since their last build, or that have an overdue announcement: rows of core.channel_builds.
+
+    A picture that reveals a coin counts as one more label, made when it was read.
+    """
     label = MESSAGE_LABELS.c
-    labels = (
+    labelled = (
         sa.select(label.channel_id, sa.func.max(label.labelled_at).label("labels_through_at"), sa.func.count().label("label_count"))
-        .where(label.labeller == classifier.name)
+        .where(_counts(classifier))
         .where(sa.true() if channel_ids is None else label.channel_id.in_(channel_ids))
         .group_by(label.channel_id)
-        .subquery()
+        .subquery("labelled")
+    )
+    reveals = _reveals_by_channel(channel_ids)
+    labels = (
+        sa.select(
+            labelled.c.channel_id,
+            sa.func.greatest(labelled.c.labels_through_at, reveals.c.read_at).label("labels_through_at"),
+            (labelled.c.label_count + sa.func.coalesce(reveals.c.reveal_count, 0)).label("label_count"),
+        )
+        .outerjoin_from(labelled, reveals, labelled.c.channel_id == reveals.c.channel_id)
+        .subquery("labels")
     )
     version = f"{EXTRACTOR_VERSION} {classifier.version}"
     is_current = sa.exists().where(
@@ -92,32 +107,68 @@ def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Co
     return frame.with_columns(extractor_version=pl.lit(version))
 
 
-def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: list[int]) -> pl.DataFrame:
-    """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label, confidence.
+def _counts(classifier: Classifier) -> sa.ColumnElement[bool]:
+    """Labels that events are built from: of the classifier, and of better labellers where they did not abstain."""
+    label = MESSAGE_LABELS.c
+    is_better = sa.or_(label.labeller.startswith(HUMAN), label.labeller.startswith(LANGUAGE_MODEL))
+    return sa.or_(label.labeller == classifier.name, sa.and_(is_better, ~label.is_abstained))
 
-    The first revision we hold counts from the message's own time, the later ones from their edit. Where a new version of the classifier
-    has not come to a revision yet, the label of the one before counts: after an update, history must not vanish until it is relabelled.
+
+def _reveals_by_channel(channel_ids: Collection[int] | None) -> sa.Subquery:
+    """Per channel, how many of its pictures reveal a coin and when the last of them was read."""
+    message, reading = TELEGRAM_MESSAGES.c, effective_readings().c
+    return (
+        sa.select(
+            message.channel_id,
+            sa.func.count(message.media_file.distinct()).label("reveal_count"),
+            sa.func.max(reading.read_at).label("read_at"),
+        )
+        .where(message.media_file == reading.media_file, reading.status == "reveal")
+        .where(sa.true() if channel_ids is None else message.channel_id.in_(channel_ids))
+        .group_by(message.channel_id)
+        .subquery("reveals")
+    )
+
+
+def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: list[int]) -> pl.DataFrame:
+    """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label, confidence,
+    image_symbol and image_confidence where the message's picture reveals a coin.
+
+    The first revision we hold counts from the message's own time, the later ones from their edit. A human's label counts before that of a
+    language model, and that before the classifier's. Where a new version of the classifier has not come to a revision yet, the label of the
+    one before counts: after an update, history must not vanish until it is relabelled.
     What members of a group wrote is left out where the channel itself posts too: members guess the coin, they do not name it.
     """
     message, label = TELEGRAM_MESSAGES.c, MESSAGE_LABELS.c
     keys = ("channel_id", "message_id", "revision_id")
     preference = sa.func.row_number().over(
         partition_by=[label[key] for key in keys],
-        order_by=((label.labeller_version == classifier.version).desc(), label.labelled_at.desc()),
+        order_by=(
+            label.labeller.startswith(HUMAN).desc(),
+            label.labeller.startswith(LANGUAGE_MODEL).desc(),
+            (label.labeller_version == classifier.version).desc(),
+            label.labelled_at.desc(),
+        ),
     )
     labels = (
         sa.select(*(label[key] for key in keys), label.label, label.confidence, preference.label("preference"))
-        .where(label.labeller == classifier.name, label.channel_id.in_(channel_ids))
+        .where(_counts(classifier), label.channel_id.in_(channel_ids))
         .subquery()
     )
     order = sa.func.row_number().over(
         partition_by=(message.channel_id, message.message_id), order_by=(message.edited_at.nulls_first(), message.ingested_at)
     )
     date = sa.case((order == 1, message.occurred_at), else_=sa.func.coalesce(message.edited_at, message.occurred_at))
-    columns = (message.channel_id, message.message_id, date.label("date"), message.text, labels.c.label, labels.c.confidence)
+    readings = effective_readings()
+    reading = readings.c
+    # Humans give no confidence.
+    confidence = sa.func.coalesce(labels.c.confidence, 1.0).label("confidence")
+    columns = (message.channel_id, message.message_id, date.label("date"), message.text, labels.c.label, confidence)
+    image = (reading.symbol.label("image_symbol"), reading.confidence.label("image_confidence"))
     statement = (
-        sa.select(*columns, message.is_from_member)
+        sa.select(*columns, *image, message.is_from_member)
         .join(labels, sa.and_(*(labels.c[key] == message[key] for key in keys)))
+        .outerjoin(readings, sa.and_(reading.media_file == message.media_file, reading.status == "reveal"))
         .where(message.channel_id.in_(channel_ids), labels.c.preference == 1)
     )
     return _without_members(read_frame(engine, statement))

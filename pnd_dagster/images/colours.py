@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,9 +37,8 @@ def red_ratio(pixels: NDArray[np.uint8], red: NDArray[np.bool_], word: Word) -> 
     box, box_red = pixels[rows, columns].reshape(-1, 3).astype(np.int16), red[rows, columns].ravel()
     if not box.size:
         return 0.0
-    coarse = box // 32
-    _, groups, counts = np.unique(coarse[:, 0] * 64 + coarse[:, 1] * 8 + coarse[:, 2], return_inverse=True, return_counts=True)
-    is_ground = groups == counts.argmax()
+    shades = box // 32 @ np.array([64, 8, 1], dtype=np.int16)
+    is_ground = shades == np.bincount(shades).argmax()
     if box_red[is_ground].mean() > 0.5:
         return float(box_red.mean())
     ink = np.abs(box - np.median(box[is_ground], axis=0)).max(axis=1) > _INK_DISTANCE
@@ -61,7 +60,7 @@ def ringed(red: NDArray[np.bool_], words: list[Word]) -> list[bool]:
     return [any(_surrounds(places, bounds, word) for places, bounds in rings) for word in words]
 
 
-def _surrounds(places: tuple[NDArray[np.int64], ...], bounds: NDArray[np.int32], word: Word) -> bool:
+def _surrounds(places: tuple[NDArray[np.intp], ...], bounds: NDArray[Any], word: Word) -> bool:
     left, top, ring_width, ring_height = (float(value) for value in bounds)
     slack_x, slack_y = 0.1 * (word.right - word.left), 0.25 * (word.bottom - word.top)
     is_inside = left <= word.left + slack_x and top <= word.top + slack_y
@@ -70,8 +69,10 @@ def _surrounds(places: tuple[NDArray[np.int64], ...], bounds: NDArray[np.int32],
         return False
     rows, columns = places
     # Ink of the word itself is no ring: only what lies outside the inner part of its box counts.
-    outer = (columns < word.left + slack_x) | (columns > word.right - slack_x) | (rows < word.top + slack_y) | (rows > word.bottom - slack_y)
+    outer = (
+        (columns < word.left + slack_x) | (columns > word.right - slack_x) | (rows < word.top + slack_y) | (rows > word.bottom - slack_y)
+    )
     x = (columns[outer] - (word.left + word.right) / 2) / max(1.0, word.right - word.left)
     y = (rows[outer] - (word.top + word.bottom) / 2) / max(1.0, word.bottom - word.top)
     sectors = ((np.arctan2(y, x) + np.pi) / (2 * np.pi) * _SECTORS).astype(int) % _SECTORS
-    return len(np.unique(sectors)) >= _RING_SECTORS
+    return bool(np.count_nonzero(np.bincount(sectors)) >= _RING_SECTORS)
