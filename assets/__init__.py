@@ -1,10 +1,12 @@
 """The graph. One module per group; only definitions."""
 
-from assets import candidates, events, market, messages, snapshots, telegram
+from assets import candidates, events, market, messages, models, readings, snapshots, telegram
 
 ASSET_GROUPS = {
     "telegram": [telegram],
     "messages": [messages],
+    "models": [models],
+    "readings": [readings],
     "events": [events],
     "market": [market],
     "snapshots": [snapshots],

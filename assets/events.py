@@ -19,6 +19,7 @@ FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn
 
 
 LABELS = dg.AssetKey(["core", "message_labels"])
+IMAGES = dg.AssetKey(["core", "image_readings"])
 ANNOUNCEMENTS = dg.AssetKey(["core", "pump_announcements"])
 SCHEDULED = dg.AssetKey(["core", "scheduled_pumps"])
 RELEASES = dg.AssetKey(["core", "pump_releases"])
@@ -43,7 +44,7 @@ def _spec(key: dg.AssetKey, table: sa.Table, deps: list[dg.AssetKey], descriptio
     specs=[
         _spec(ANNOUNCEMENTS, tables.PUMP_ANNOUNCEMENTS, [LABELS], "Pumps as each channel announced, moved, cancelled and released them"),
         _spec(SCHEDULED, tables.SCHEDULED_PUMPS, [ANNOUNCEMENTS], "Pumps that channels announced together, by exchange and start time"),
-        _spec(RELEASES, tables.PUMP_RELEASES, [LABELS, ANNOUNCEMENTS], "Messages that named a coin: the evidence of the events"),
+        _spec(RELEASES, tables.PUMP_RELEASES, [LABELS, IMAGES, ANNOUNCEMENTS], "Messages that named a coin: the evidence of the events"),
         _spec(EVENTS, tables.PUMP_EVENTS, [RELEASES], "Pump events: releases of one coin on one exchange within two hours"),
     ],
 )

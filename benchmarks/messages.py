@@ -1,4 +1,4 @@
-"""Speed of normalising and labelling, each against a named peer in the same run, on one core.
+"""Speed of normalising and labelling, each against a named peer in the same run, on one core; latency of one live message.
 
 `run()` returns rows: what, peer, rows_per_second, peer_rows_per_second, ratio, n. Texts are a sample of the real archive where it lies
 beside the checkout, else generated.
@@ -7,6 +7,7 @@ beside the checkout, else generated.
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from pnd_dagster.messages.normalise import normalise_many
 
 ARCHIVE = Path(__file__).parents[2] / "shared/data/telegram_messages.parquet"
 SAMPLE_SIZE = 5_000
+ENCODER_SAMPLE = 1_000
 
 
 def run() -> list[dict[str, Any]]:
@@ -41,7 +43,37 @@ def run() -> list[dict[str, Any]]:
         SGDClassifier(loss="log_loss", max_iter=5, tol=None),
     ).fit(normalised[:500], labels[:500])
     frame = pl.DataFrame({"text": texts})
+    # The same architecture in full precision, as transformers' users run it, one thread as ours.
+    pipeline = _pipeline()
+    encoder = classifier.encoder
+    assert encoder is not None
+    few = normalised[:ENCODER_SAMPLE]
+    print(_latency("one message, normalised and labelled", texts[:ENCODER_SAMPLE], lambda text: label_messages(_one(text), classifier)))
+    print(
+        _latency("the same, messages that the encoder reads", texts[:ENCODER_SAMPLE], lambda text: encoder.logits(normalise_many([text])))
+    )
     return [
+        _row(
+            "label a message, single",
+            "transformers pipeline, fp32, same architecture",
+            few,
+            lambda sample: [classifier.predict_probabilities([text]) for text in sample],
+            lambda sample: [pipeline(text) for text in sample],
+        ),
+        _row(
+            "label messages, batch",
+            "transformers pipeline, fp32, batches of 32",
+            few,
+            classifier.predict_probabilities,
+            lambda sample: pipeline(sample, batch_size=32),
+        ),
+        _row(
+            "encoder alone, batch",
+            "transformers pipeline, fp32, batches of 32",
+            few,
+            encoder.logits,
+            lambda sample: pipeline(sample, batch_size=32),
+        ),
         _row("normalise", "emoji.demojize alone", texts, normalise_many, lambda sample: [demojize(text) for text in sample]),
         _row("label, normalised texts", "scikit-learn n-gram pipeline", normalised, classifier.predict_probabilities, peer.predict_proba),
         _row(
@@ -52,6 +84,35 @@ def run() -> list[dict[str, Any]]:
             lambda sample: peer.predict_proba(normalise_many(sample)),
         ),
     ]
+
+
+def _pipeline() -> Any:
+    import torch
+    import transformers
+
+    from pnd_dagster.messages.encoder_training import offline_encoder
+
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    folder = str(offline_encoder())
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=6)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, truncation=True, max_length=128, device="cpu")
+
+
+def _one(text: str) -> pl.DataFrame:
+    return pl.DataFrame({"text": [text]})
+
+
+def _latency(what: str, texts: list[str], job: Callable[[str], Any]) -> str:
+    job(texts[0])
+    seconds: list[float] = []
+    for text in texts:
+        started_at = time.perf_counter()
+        job(text)
+        seconds.append(1e3 * (time.perf_counter() - started_at))
+    found = statistics.quantiles(seconds, n=100)
+    return f"{what}: p50 {found[49]:.1f} ms, p95 {found[94]:.1f} ms, p99 {found[98]:.1f} ms (n = {len(texts)})"
 
 
 def _row(what: str, peer: str, texts: list[str], ours: Callable[[list[str]], Any], theirs: Callable[[list[str]], Any]) -> dict[str, Any]:

@@ -20,8 +20,15 @@ MESSAGES_JOB = dg.define_asset_job(
 
 EVENTS_JOB = dg.define_asset_job(
     "pump_events",
-    selection=dg.AssetSelection.groups("telegram", "events"),
-    description="From all labelled messages: channels worth watching, announcements, scheduled pumps, releases and pump events",
+    selection=dg.AssetSelection.groups("telegram", "readings", "events"),
+    description="From all labelled messages: channels worth watching, pictures, warning signs, announcements, releases and pump events",
+    executor_def=dg.in_process_executor,
+)
+
+TRAINING_JOB = dg.define_asset_job(
+    "training",
+    selection=dg.AssetSelection.groups("models"),
+    description="Trains the message classifier on all labels; it is promoted only if it is not worse on the frozen test channels",
     executor_def=dg.in_process_executor,
 )
 

@@ -7,7 +7,21 @@ import sys
 import typer
 
 from pnd_dagster import __version__
-from pnd_dagster.cli import channels, database, demo, doctor, market, messages, orchestration, simulate, telegram
+from pnd_dagster.cli import (
+    channels,
+    database,
+    demo,
+    doctor,
+    images,
+    llm,
+    market,
+    messages,
+    orchestration,
+    review,
+    simulate,
+    telegram,
+    training,
+)
 from pnd_dagster.cli.console import fail
 from pnd_dagster.errors import PndError
 
@@ -22,9 +36,13 @@ app.add_typer(channels.app, name="channels", help="Channels we know, and what a 
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("import")(messages.import_)
-app.command("train")(messages.train)
+app.command("train")(training.train)
+app.command("evaluate")(training.evaluate)
 app.command("classify")(messages.classify)
 app.command("extract-events")(messages.extract_events)
+app.command("read-image")(images.read_image)
+app.command("llm-label")(llm.llm_label)
+app.command("review")(review.review)
 app.command("login")(telegram.login)
 app.command("listen")(telegram.listen)
 app.command("collect")(market.collect)

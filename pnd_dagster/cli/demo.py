@@ -101,7 +101,7 @@ def _compare(truth: pl.DataFrame, events: pl.DataFrame) -> None:
     with_exchange = pairs.filter(pl.col("exchange") == pl.col("exchange_found"))["event_number"].n_unique()
     in_images = released.filter(pl.col("is_image_reveal")).height
     say(
-        f"of {released.height} simulated pumps that were released ({in_images} of them only as a picture, which is not read yet) "
+        f"of {released.height} simulated pumps that were released ({in_images} of them only as a picture) "
         f"{found} were found, {with_exchange} with the right exchange; {events.height} events in all"
     )
 

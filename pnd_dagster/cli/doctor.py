@@ -48,6 +48,8 @@ def examine() -> list[Finding]:
         "database": _database,
         "disk": _disk,
         "classifier": _classifier,
+        "training": _training,
+        "language model": _language_model,
         "archives": _archives,
         "telegram": _telegram,
         "tgstat": _tgstat,
@@ -85,9 +87,39 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _classifier(settings: Settings) -> Finding:
-    from pnd_dagster.messages.classifier import load_classifier
+    from pnd_dagster.messages.classifier import chosen_model_dir, load_classifier
 
-    return Finding("classifier", "ok", load_classifier().version)
+    folder = chosen_model_dir(settings)
+    kind = (
+        "of PND_MODEL_DIR"
+        if folder == settings.model_dir
+        else "promoted"
+        if folder == settings.promoted_model_dir
+        else "the one that ships"
+    )
+    return Finding("classifier", "ok", f"version {load_classifier(folder).version}, {kind}")
+
+
+def _training(settings: Settings) -> Finding:
+    missing = [name for name in ("torch", "transformers", "peft", "onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        return Finding(
+            "training", "off", f"not installed: {', '.join(missing)}", "pip install 'pnd-dagster[train]' to train the classifier"
+        )
+    if settings.training_dir is not None and not (settings.training_dir / "author_labels.parquet").exists():
+        return Finding("training", "broken", f"no author_labels.parquet in {settings.training_dir}", "correct PND_TRAINING_DIR")
+    labels = "label files of PND_TRAINING_DIR" if settings.training_dir else "labels of `pnd review` alone"
+    return Finding("training", "ok", f"{labels}, encoder {settings.encoder or 'all-MiniLM-L6-v2, offline'}")
+
+
+def _language_model(settings: Settings) -> Finding:
+    if settings.openai_api_key is None:
+        return Finding(
+            "language model", "off", "no key: what the classifier abstains from waits for `pnd review`", "set PND_OPENAI_API_KEY"
+        )
+    return Finding(
+        "language model", "ok", f"{settings.openai_model} at {settings.openai_url}, at most {settings.openai_usd_per_day:g} USD a day"
+    )
 
 
 def _archives(settings: Settings) -> Finding:

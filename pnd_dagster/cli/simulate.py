@@ -51,6 +51,7 @@ async def _run(server: SimulatedExchanges, pumps: list[tuple[str, str, float]], 
 
 
 def _print_addresses(url: str) -> None:
+    from pnd_dagster.simulator.llm import LLM_KEY
     from pnd_dagster.simulator.vendors import VENDOR_KEY, VENDORS
 
     say(f"simulated exchanges on {url}; Ctrl-C ends them")
@@ -59,6 +60,8 @@ def _print_addresses(url: str) -> None:
         typer.echo(f"export PND_{vendor.upper()}_URL={url}/{vendor}")
     for vendor in ("lunarcrush", "coinmarketcap"):
         typer.echo(f"export PND_{vendor.upper()}_KEY={VENDOR_KEY}")
+    typer.echo(f"export PND_OPENAI_URL={url}/v1")
+    typer.echo(f"export PND_OPENAI_API_KEY={LLM_KEY}")
 
 
 async def _watch(server: SimulatedExchanges) -> None:

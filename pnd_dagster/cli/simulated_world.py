@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -32,12 +33,13 @@ class SimulatedWorld(NamedTuple):
 def simulated_world(configured: Settings) -> Generator[SimulatedWorld]:
     """The world while the context lasts; its database is stopped afterwards. A second time the messages are the same."""
     from pnd_dagster.simulator.exchanges.process import serve_in_process
+    from pnd_dagster.simulator.llm import LLM_KEY
     from pnd_dagster.simulator.vendors import VENDOR_KEY
 
     home = configured.home / "demo"
     folder = home / "simulated"
-    truth = _channels(folder)
     own = configured.model_copy(update={"home": home, "database_url": None, "archives": [folder / "archive.parquet"]})
+    truth = _channels(folder, own.media_dir)
     connect(own).dispose()
     try:
         with serve_in_process(coins=COINS, rate=CHANGES_PER_SECOND, seed=SEED, past_pumps=_past_pumps(truth)) as served:
@@ -50,20 +52,23 @@ def simulated_world(configured: Settings) -> Generator[SimulatedWorld]:
                 "coinmarketcap_url": f"{served.url}/coinmarketcap",
                 "coinmarketcap_key": key,
                 "coincodex_url": f"{served.url}/coincodex",
+                "openai_url": f"{served.url}/v1",
+                "openai_api_key": SecretStr(LLM_KEY),
             }
             yield SimulatedWorld(own.model_copy(update=leading_there), truth)
     finally:
         embedded.stop(home)
 
 
-def _channels(folder: Path) -> pl.DataFrame:
-    """Writes the channels' messages, once; returns the pumps behind them."""
+def _channels(folder: Path, media_dir: Path) -> pl.DataFrame:
+    """Writes the channels' messages and their pictures, once; returns the pumps behind them."""
     from pnd_dagster.simulator.telegram_channels import simulate_channels, write_simulation
 
     end_at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     if not (folder / "truth.parquet").exists():
         simulation = simulate_channels(seed=SEED, end_at=end_at, days=DAYS)
         write_simulation(simulation, folder)
+        shutil.copytree(folder / "images", media_dir, dirs_exist_ok=True)
         say(f"{simulation.messages.height} messages of {simulation.channels.height} channels, {simulation.events.height} pumps")
     return pl.read_parquet(folder / "truth.parquet")
 

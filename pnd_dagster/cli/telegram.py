@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Annotated
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pnd_dagster.cli.console import say
 from pnd_dagster.settings import settings
+
+if TYPE_CHECKING:
+    from pnd_dagster.telegram.batches import MessageBatch
 
 
 def login(
@@ -33,19 +38,29 @@ def login(
 
 def listen() -> None:
     """Follow the validated channels live until Ctrl-C: messages, edits and deletions; labels and events follow at once."""
-    from pnd_dagster.messages.classifier import load_classifier
+    from pnd_dagster.messages.classifier import chosen_model_dir, load_classifier
     from pnd_dagster.services.listen import run
-    from pnd_dagster.services.message_duties import handle_batch, sweep_unlabelled
+    from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled
     from pnd_dagster.storage import connect
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("alembic", "telethon"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    engine, classifier = connect(settings()), load_classifier()
+    engine, classifier = connect(settings()), load_classifier(chosen_model_dir(settings()))
+
     say("listening; Ctrl-C ends it after what was received is stored")
-    run(
-        engine,
-        settings(),
-        handle=lambda batch: handle_batch(engine, classifier, batch),
-        sweep=lambda: sweep_unlabelled(engine, classifier),
-    )
+    # Pictures and the language model take seconds, which the next message must not wait for.
+    with ThreadPoolExecutor(max_workers=1) as later:
+
+        def handle(batch: MessageBatch) -> None:
+            handle_batch(engine, classifier, batch)
+            later.submit(_logged, lambda: ask_further(engine, settings(), classifier, batch))
+
+        run(engine, settings(), handle=handle, sweep=lambda: sweep_unlabelled(engine, classifier))
+
+
+def _logged(job: Callable[[], None]) -> None:
+    try:
+        job()
+    except Exception:
+        logging.getLogger(__name__).exception("pictures or abstentions of a batch were left to the graph's next run")

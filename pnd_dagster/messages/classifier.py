@@ -6,7 +6,6 @@ Neither training nor evaluation belongs here. Nothing is fetched: the packaged w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +14,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pnd_dagster.errors import SchemaError
-from pnd_dagster.messages.features import hash_features, scaled
-from pnd_dagster.messages.labels import LABEL_COUNT, MessageLabel
-from pnd_dagster.messages.model_files import PACKAGED_DIR, LinearModel, read_model
+from pnd_dagster.messages.labels import MessageLabel
+from pnd_dagster.messages.model_files import CARD_FILE, PACKAGED_DIR
 from pnd_dagster.messages.normalise import normalise_many
+from pnd_dagster.messages.pumpbert import load_pumpbert
+from pnd_dagster.settings import Settings
 
-_BATCH = 256
 _CHUNK = 20_000
 
 
@@ -43,44 +42,20 @@ class Classifier(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class LinearClassifier:
-    """Hashed n-grams and cues with a linear head; see `features.py`."""
-
-    model: LinearModel
-    version: str
-    name: str = "ngram-linear"
-    abstain_below: float = 0.5
-
-    def predict_probabilities(self, normalised: Sequence[str]) -> NDArray[np.float32]:
-        batches = [normalised[at : at + _BATCH] for at in range(0, len(normalised), _BATCH)]
-        logits = [linear_logits(self.model, batch) for batch in batches]
-        return softmax(np.concatenate(logits) / self.model.temperature) if logits else np.zeros((0, LABEL_COUNT), np.float32)
-
-
 def load_classifier(path: Path | None = None) -> Classifier:
-    """The model in the folder `path`, by default the packaged one; its weights are checked against the card.
+    """The model in the folder `path`, by default the packaged one; its files are checked against its card.
 
     Raises:
         SourceError: the folder holds no model, or one whose checksum is wrong.
     """
-    model, digest = read_model(path or PACKAGED_DIR)
-    return LinearClassifier(model, version=digest[:12])
+    return load_pumpbert(path or PACKAGED_DIR)
 
 
-def linear_logits(model: LinearModel, normalised: Sequence[str]) -> NDArray[np.float64]:
-    """Logits [n, 6] before the temperature."""
-    features = hash_features(normalised)
-    values = scaled(features, model.importance, len(normalised))
-    products = model.weights[features.columns] * values[:, None]
-    sums = [np.bincount(features.rows, products[:, label], minlength=len(normalised)) for label in range(LABEL_COUNT)]
-    return (np.stack(sums, axis=1) + model.bias).astype(np.float64)
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Probabilities of each row."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+def chosen_model_dir(settings: Settings) -> Path:
+    """Folder of the classifier these settings mean: the one they name, else the one promoted last, else the one that ships."""
+    if settings.model_dir is not None:
+        return settings.model_dir
+    return settings.promoted_model_dir if (settings.promoted_model_dir / CARD_FILE).exists() else PACKAGED_DIR
 
 
 def label_messages(frame: pl.DataFrame, classifier: Classifier, progress: Callable[[int, int], None] | None = None) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,19 @@ def evaluate(
     }
 
 
-def f1_scores(confusion: NDArray[np.integer[Any]]) -> tuple[float, float]:
+def reweighted(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], counts: Sequence[int]) -> float:
+    """Weighted F1 as if the classes occurred as often as in `counts` [6]: each true class's row of the confusion is scaled to its count."""
+    confusion = np.zeros((LABEL_COUNT, LABEL_COUNT))
+    np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
+    support = confusion.sum(axis=1, keepdims=True)
+    return _rounded(f1_scores(confusion / np.maximum(support, 1) * np.array(counts)[:, None])[0])
+
+
+def f1_scores(confusion: NDArray[Any]) -> tuple[float, float]:
     """Weighted and macro F1 of a confusion matrix (true by predicted); classes that do not occur are left out of both."""
     true_positive = np.diag(confusion).astype(float)
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    f1 = 2 * true_positive / np.maximum(support + predicted, 1)
+    f1 = 2 * true_positive / np.maximum(support + predicted, 1e-9)
     occurs = support > 0
     if not occurs.any():
         return float("nan"), float("nan")

@@ -14,6 +14,8 @@ from pnd_dagster.storage import NOTHING_WRITTEN, Window, Written, read_frame, up
 from pnd_dagster.tables import MESSAGE_LABELS, TELEGRAM_MESSAGES
 
 CHUNK_ROWS = 100_000
+# What the labellers' names in core.message_labels begin with; the classifier's is its own.
+HUMAN, LANGUAGE_MODEL = "human:", "llm:"
 
 
 class Labelled(NamedTuple):

@@ -1,60 +1,77 @@
-"""The file format of the linear model: weights in safetensors beside a JSON card that holds their checksum. No pickles."""
+"""The folder a model lives in: its files beside a JSON card that holds their checksums. Safetensors, ONNX and JSON only, no pickles."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from pnd_dagster.errors import SourceError
-from pnd_dagster.messages.features import COLUMNS, FEATURES_VERSION
-from pnd_dagster.messages.labels import LABEL_COUNT
 
-WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "model.json"
 PACKAGED_DIR = Path(__file__).with_name("model")
 
 
-class LinearModel(NamedTuple):
-    """A linear model over hashed features.
+def save_model(directory: Path, files: Mapping[str, bytes], card: Mapping[str, Any]) -> str:
+    """Writes files and card as the folder `directory`, in the place of the model there, and returns the model's version.
 
-    Attributes:
-        importance: inverse document frequency of each column, 0 for columns unseen in training; float32 [COLUMNS].
-        weights: float32 [COLUMNS, 6].
-        bias: float32 [6].
-        temperature: logits are divided by it before the softmax.
+    Raises:
+        SourceError: the folder holds something else than a model, or cannot be written to.
     """
+    check_replaceable(directory)
+    version = version_of(files)
+    checksums = {name: hashlib.sha256(blob).hexdigest() for name, blob in files.items()}
+    full_card = {"version": version, "sha256": checksums, **card}
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        for name, blob in files.items():
+            (made / name).write_bytes(blob)
+        write_card(made, full_card)
+        made.chmod(0o755)
+        replace_folder(made, directory)
+    except OSError as error:
+        raise SourceError(f"{directory}: cannot write the model: {error.strerror or error}") from error
+    return version
 
-    importance: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    temperature: float
+
+def check_replaceable(directory: Path) -> None:
+    """Refuses a folder that a new model would not replace but destroy.
+
+    Raises:
+        SourceError: `directory` is a file, or a folder that holds something else than a model.
+    """
+    if directory.is_dir() and ((directory / CARD_FILE).exists() or not any(directory.iterdir())):
+        return
+    if directory.exists():
+        raise SourceError(f"{directory}: holds something else than a model, which would be lost; name another folder")
 
 
-def save_model(model: LinearModel, directory: Path, card: dict[str, Any]) -> str:
-    """Writes weights and card into `directory` and returns the weights' sha256; only columns that count are stored."""
-    from safetensors.numpy import save
+def replace_folder(made: Path, directory: Path) -> None:
+    """Puts the folder `made` in the place of `directory`; both are on one file system."""
+    if directory.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        directory.replace(old / "old")
+        made.replace(directory)
+        shutil.rmtree(old)
+    else:
+        made.replace(directory)
 
-    columns = np.flatnonzero(model.importance).astype(np.uint32)
-    blob = save(
-        {
-            "columns": columns,
-            "importance": model.importance[columns].astype(np.float16),
-            "weights": np.ascontiguousarray(model.weights[columns].astype(np.float16)),
-            "bias": model.bias.astype(np.float32),
-            "temperature": np.array([model.temperature], dtype=np.float32),
-        }
-    )
-    digest = hashlib.sha256(blob).hexdigest()
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / WEIGHTS_FILE).write_bytes(blob)
-    full_card = {"weights_sha256": digest, "features_version": FEATURES_VERSION, **card}
-    (directory / CARD_FILE).write_text(json.dumps(full_card, indent=2, ensure_ascii=False) + "\n")
-    return digest
+
+def version_of(files: Mapping[str, bytes]) -> str:
+    """Twelve characters that differ where any of the files differs."""
+    return hashlib.sha256("".join(f"{name}{hashlib.sha256(files[name]).hexdigest()}" for name in sorted(files)).encode()).hexdigest()[:12]
+
+
+def write_card(directory: Path, card: Mapping[str, Any]) -> None:
+    """Writes the card of the model in `directory`; a reader sees the old one or the new one."""
+    part = directory / f".{CARD_FILE}"
+    part.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    part.replace(directory / CARD_FILE)
 
 
 def read_card(directory: Path) -> dict[str, Any]:
@@ -73,34 +90,25 @@ def read_card(directory: Path) -> dict[str, Any]:
     return card
 
 
-def read_model(directory: Path) -> tuple[LinearModel, str]:
-    """The model in `directory` and its sha256.
+def read_files(directory: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of the model in `directory`, as its card lists them, and the card.
 
     Raises:
-        SourceError: a file is missing, the weights are not those the card names, or they were trained on other features.
+        SourceError: a file is missing, or its checksum is not the one on the card.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     card = read_card(directory)
-    path = directory / WEIGHTS_FILE
-    try:
-        blob = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot read the model's weights: {error.strerror}") from error
-    digest = hashlib.sha256(blob).hexdigest()
-    if digest != card.get("weights_sha256"):
-        raise SourceError(f"{path}: checksum {digest[:12]} is not the one in {CARD_FILE}; restore the file or train again with `pnd train`")
-    if card.get("features_version") != FEATURES_VERSION:
-        raise SourceError(f"{path}: trained on features version {card.get('features_version')}, this is {FEATURES_VERSION}; train again")
-    try:
-        stored = load(blob)
-        columns = stored["columns"].astype(np.int64)
-        importance = np.zeros(COLUMNS, dtype=np.float32)
-        weights = np.zeros((COLUMNS, LABEL_COUNT), dtype=np.float32)
-        importance[columns] = stored["importance"]
-        weights[columns] = stored["weights"]
-        model = LinearModel(importance, weights, stored["bias"], float(stored["temperature"][0]))
-    except (SafetensorError, KeyError, IndexError, ValueError) as error:
-        raise SourceError(f"{path}: not a model of this kind: {error}") from error
-    return model, digest
+    checksums = card.get("sha256")
+    if not isinstance(checksums, dict) or not checksums:
+        raise SourceError(f"{directory / CARD_FILE}: the card lists no files; train again with `pnd train`")
+    files: dict[str, bytes] = {}
+    for name, digest in checksums.items():
+        path = directory / Path(str(name)).name
+        try:
+            files[name] = path.read_bytes()
+        except OSError as error:
+            raise SourceError(f"{path}: cannot read the model: {error.strerror}") from error
+        if (found := hashlib.sha256(files[name]).hexdigest()) != digest:
+            raise SourceError(
+                f"{path}: checksum {found[:12]} is not the one in {CARD_FILE}; restore the file or train again with `pnd train`"
+            )
+    return files, card

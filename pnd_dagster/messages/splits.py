@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from pnd_dagster.errors import PndError
 
+NEAR_DUPLICATES = "near_duplicate_key"
+
 
 class Split(NamedTuple):
     """Row numbers of the training and of the test side."""
@@ -25,8 +27,10 @@ class LeakError(PndError):
     """A split would show the model on test what it was trained on."""
 
 
-def check_split(examples: pl.DataFrame, split: Split, *, is_channel_disjoint: bool = True) -> None:
-    """Refuses a split of `examples` (channel_id, near_duplicate_key) that leaks.
+def check_split(examples: pl.DataFrame, split: Split, *, is_channel_disjoint: bool = True, key: str = NEAR_DUPLICATES) -> None:
+    """Refuses a split of `examples` (channel_id and `key`) that leaks.
+
+    Texts are the same where their `key` is: by default near-duplicates are, with "normalised" only equal texts.
 
     Raises:
         LeakError: a row, a near-duplicate or (if `is_channel_disjoint`) a channel is on both sides; names one.
@@ -34,16 +38,17 @@ def check_split(examples: pl.DataFrame, split: Split, *, is_channel_disjoint: bo
     train, test = examples[split.train], examples[split.test]
     if shared := set(split.train.tolist()) & set(split.test.tolist()):
         raise LeakError(f"row {min(shared)} is on both sides of the split")
-    if shared := set(train["near_duplicate_key"]) & set(test["near_duplicate_key"]):
-        raise LeakError(f"{len(shared)} near-duplicate texts are on both sides of the split, e.g. {min(shared)[:60]!r}")
+    if shared := set(train[key]) & set(test[key]):
+        kind = "near-duplicate" if key == NEAR_DUPLICATES else "equal"
+        raise LeakError(f"{len(shared)} {kind} texts are on both sides of the split, e.g. {min(shared)[:60]!r}")
     if is_channel_disjoint and (shared := set(train["channel_id"].drop_nulls()) & set(test["channel_id"].drop_nulls())):
         raise LeakError(f"channel {min(shared)} is on both sides of the split")
 
 
-def purged(examples: pl.DataFrame, split: Split) -> Split:
-    """`split` without the test rows that have a near-duplicate on the training side."""
-    seen = set(examples["near_duplicate_key"][split.train])
-    keys = examples["near_duplicate_key"][split.test].to_list()
+def purged(examples: pl.DataFrame, split: Split, *, key: str = NEAR_DUPLICATES) -> Split:
+    """`split` without the test rows whose `key` is on the training side too."""
+    seen = set(examples[key][split.train])
+    keys = examples[key][split.test].to_list()
     return Split(split.train, split.test[np.array([key not in seen for key in keys], dtype=bool)])
 
 
@@ -69,11 +74,18 @@ def channel_folds(examples: pl.DataFrame, *, source: str, count: int = 5, seed: 
     return [purged(examples, split) for split in splits]
 
 
-def random_folds(examples: pl.DataFrame, *, source: str, count: int = 5, seed: int = 0) -> list[Split]:
-    """Plain cross-validation over the rows of `source` alone, near-duplicates purged from the test side; channels are on both sides."""
+def random_folds(examples: pl.DataFrame, *, source: str, count: int = 5, seed: int = 0, key: str = NEAR_DUPLICATES) -> list[Split]:
+    """Plain cross-validation over the rows of `source` alone, purged by `key` from the test side; channels are on both sides."""
     rows = np.flatnonzero((examples["source"] == source).to_numpy())
     fold = np.random.default_rng(seed).permutation(len(rows)) % count
-    return [purged(examples, Split(rows[fold != number], rows[fold == number])) for number in range(count)]
+    return [purged(examples, Split(rows[fold != number], rows[fold == number]), key=key) for number in range(count)]
+
+
+def paper_split(examples: pl.DataFrame, *, source: str, seed: int = 0) -> Split:
+    """The paper's: 80% of the rows of `source` train, 20% test without texts that are equal to one that trains."""
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero((examples["source"] == source).to_numpy()))
+    cut = len(rows) * 4 // 5
+    return purged(examples, Split(np.sort(rows[:cut]), np.sort(rows[cut:])), key="normalised")
 
 
 def held_out_source(examples: pl.DataFrame, *, source: str) -> Split:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pnd_dagster.messages.classifier import Classifier
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.storage import Window, read_frame, within
-from pnd_dagster.tables import MESSAGE_LABELS, TELEGRAM_MESSAGES
+from pnd_dagster.tables import CHANNEL_WARNING_SIGNS, MESSAGE_LABELS, MESSAGE_WARNING_SIGNS, TELEGRAM_CHANNELS, TELEGRAM_MESSAGES
 
 
 def revisions_per_day(engine: sa.Engine, window: Window) -> pl.DataFrame:
@@ -33,6 +33,54 @@ def labels_per_day(engine: sa.Engine, classifier: Classifier, window: Window) ->
         .join_from(TELEGRAM_MESSAGES, MESSAGE_LABELS, _same_revision())
         .where(within(message.occurred_at, window), *_of(classifier))
         .group_by(day),
+    )
+
+
+def signed_per_day(engine: sa.Engine, window: Window) -> pl.DataFrame:
+    """Message revisions with a warning sign by the day of their message: day, row_count."""
+    message, signed = TELEGRAM_MESSAGES.c, MESSAGE_WARNING_SIGNS.c
+    day = _day(message.occurred_at)
+    keys = ("channel_id", "message_id", "revision_id")
+    return read_frame(
+        engine,
+        sa.select(day.label("day"), sa.func.count().label("row_count"))
+        .join_from(TELEGRAM_MESSAGES, MESSAGE_WARNING_SIGNS, sa.and_(*(message[key] == signed[key] for key in keys)))
+        .where(within(message.occurred_at, window))
+        .group_by(day),
+    )
+
+
+def signs_by_share(engine: sa.Engine) -> pl.DataFrame:
+    """Each warning sign: channels that show it, messages with it, and the mean of the channels' shares."""
+    signs = CHANNEL_WARNING_SIGNS.c
+    return read_frame(
+        engine,
+        sa.select(
+            signs.sign,
+            sa.func.count().filter(signs.signed_count > 0).label("channels"),
+            sa.cast(sa.func.sum(signs.signed_count), sa.BigInteger).label("messages"),
+            sa.func.avg(signs.signed_ratio).label("mean_share_ratio"),
+        )
+        .group_by(signs.sign)
+        .order_by(sa.func.avg(signs.signed_ratio).desc(), signs.sign),
+    )
+
+
+def channels_by_signs(engine: sa.Engine) -> pl.DataFrame:
+    """The channels whose messages show most warning signs: channel_id, title, messages, signs_per_message."""
+    signs, channel = CHANNEL_WARNING_SIGNS.c, TELEGRAM_CHANNELS.c
+    return read_frame(
+        engine,
+        sa.select(
+            signs.channel_id,
+            sa.func.max(channel.title).label("title"),
+            sa.func.max(signs.message_count).label("messages"),
+            sa.func.sum(signs.signed_ratio).label("signs_per_message"),
+        )
+        .outerjoin_from(CHANNEL_WARNING_SIGNS, TELEGRAM_CHANNELS, channel.channel_id == signs.channel_id)
+        .group_by(signs.channel_id)
+        .order_by(sa.func.sum(signs.signed_ratio).desc(), signs.channel_id)
+        .limit(50),
     )
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from pnd_dagster.messages.classifier import Classifier, load_classifier
+from pnd_dagster.messages.classifier import Classifier, chosen_model_dir, load_classifier
+from pnd_dagster.settings import load_settings
 
 
 class ClassifierResource(dg.ConfigurableResource):
-    """The classifier that labels messages; the one that ships with the package unless a folder is given."""
+    """The classifier that labels messages: of the folder given, else the one the settings mean."""
 
     model_dir: str | None = None
 
     def load(self) -> Classifier:
-        """The model, verified by its checksum."""
-        return load_classifier(Path(self.model_dir) if self.model_dir else None)
+        """The model, verified by its checksums."""
+        return load_classifier(Path(self.model_dir) if self.model_dir else chosen_model_dir(load_settings()))

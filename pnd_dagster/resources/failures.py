@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from pnd_dagster.errors import PndError, SettingError, TransientError
+from pnd_dagster.errors import PndError, QuotaExhaustedError, SettingError, SourceError, TransientError
 
 MAX_RETRIES = 3
 WAIT_SECONDS = 30.0
@@ -35,3 +35,12 @@ def unless_not_set_up(context: dg.AssetExecutionContext, collect: Callable[[], R
         except SettingError as error:
             context.log.warning(f"left out: {error}")
             return None
+
+
+def unless_spent(context: dg.AssetExecutionContext, ask: Callable[[], Result]) -> Result | None:
+    """What `ask` returns; None, with the reason in the log, when the language model could not be asked: what is left is asked next time."""
+    try:
+        return ask()
+    except (SettingError, SourceError, TransientError, QuotaExhaustedError) as error:
+        context.log.warning(f"the language model was not asked on: {error}")
+        return None

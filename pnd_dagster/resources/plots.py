@@ -67,6 +67,46 @@ def lines(values: pl.DataFrame, *, x: str, y: str, color: str, title: str, y_lab
     return _picture(figure, axes, title, has_legend=bool(names))
 
 
+def matrix(cells: pl.DataFrame, *, rows: str, columns: str, value: str, title: str) -> dg.MetadataValue:
+    """Counts of pairs as a matrix with the numbers in it; each row is coloured by its own shares.
+
+    Args:
+        cells: one row per pair, in the order in which rows and columns shall stand.
+        rows: column that names the matrix' row.
+        columns: column that names the matrix' column.
+        value: column with the count.
+        title: the figure's title.
+    """
+    figure, axes = _figure(title, rows.replace("_", " "))
+    down, across = (cells[name].unique(maintain_order=True).to_list() for name in (rows, columns))
+    counts = {(row, column): count for row, column, count in cells.select(rows, columns, value).iter_rows()}
+    table = [[counts.get((row, column), 0) for column in across] for row in down]
+    axes.imshow([[count / max(sum(line), 1) for count in line] for line in table], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(across)), across, rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(down)), down, fontsize=8)
+    axes.set_xlabel(columns.replace("_", " "), fontsize=9)
+    for y, line in enumerate(table):
+        for x, count in enumerate(line):
+            axes.text(x, y, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if count > sum(line) / 2 else "black")
+    return _picture(figure, axes, title, has_legend=False)
+
+
+def calibration(bins: pl.DataFrame, *, title: str) -> dg.MetadataValue:
+    """Accuracy over confidence, beside the diagonal on which a calibrated model lies.
+
+    Args:
+        bins: confidence and accuracy (0 to 1) and messages of each bin.
+        title: the figure's title.
+    """
+    figure, axes = _figure(title, "accuracy")
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--", label="calibrated")
+    axes.plot(bins["confidence"].to_list(), bins["accuracy"].to_list(), marker="o", markersize=4, linewidth=1, label="model")
+    for confidence, accuracy, count in bins.select("confidence", "accuracy", "messages").iter_rows():
+        axes.annotate(f"{count:,}", (confidence, accuracy), textcoords="offset points", xytext=(4, -9), fontsize=7)
+    axes.set_xlabel("confidence", fontsize=9)
+    return _picture(figure, axes, title, has_legend=True)
+
+
 def _figure(title: str, y_label: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 

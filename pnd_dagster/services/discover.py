@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 
-from pnd_dagster.messages.classifier import Classifier, load_classifier
+from pnd_dagster.messages.classifier import Classifier, chosen_model_dir, load_classifier
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.messages.normalise import normalise_many
 from pnd_dagster.settings import Settings
@@ -58,7 +58,7 @@ def discover_channels(
     rolled = snowball(
         seeds,
         read_messages=lambda channel_id: _last_messages(engine, channel_id),
-        classify=_pump_shares(load_classifier()),
+        classify=_pump_shares(load_classifier(chosen_model_dir(settings))),
         resolve=resolve_known(known),
         threshold=threshold,
         max_depth=max_depth,

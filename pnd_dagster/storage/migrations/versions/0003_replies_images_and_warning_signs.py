@@ -230,6 +230,8 @@ def upgrade() -> None:
     )
     # The default only fills the rows that are there.
     op.alter_column("message_labels", "is_abstained", server_default=None, schema="core")
+    # The linear classifier was PumpBERT's first version: its labels count until a message is labelled anew.
+    op.execute("UPDATE core.message_labels SET labeller = 'pumpbert' WHERE labeller = 'ngram-linear'")
 
 
 def downgrade() -> None:
