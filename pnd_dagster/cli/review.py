@@ -257,6 +257,8 @@ def _key_reader() -> Generator[ReadKey]:
 
 
 def _read_key(terminal: int) -> str | None:
+    # The database's driver leaves Ctrl-C's handler such that read() goes on after it; select() does not.
+    select.select([terminal], [], [])
     pressed = os.read(terminal, 1)
     if pressed in (b"", b"\x04"):
         return None

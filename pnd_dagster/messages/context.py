@@ -93,8 +93,8 @@ def _channel_context(channel: pl.DataFrame, chances: NDArray[np.float64]) -> tup
     week, day = (np.searchsorted(minutes, minutes - span) for span in (WEEK_MINUTES, _DAY_MINUTES))
     classes, gaps, previous_kinds = [], [], []
     for back in range(1, PREVIOUS + 1):
-        source = places - back
-        is_there = source >= week
+        is_there = places - back >= week
+        source = np.maximum(places - back, 0)
         classes.append(np.where(is_there[:, None], chances[source], 0))
         gaps.append(np.where(is_there, _log_minutes(minutes - minutes[source]), _log_minutes(WEEK_MINUTES)))
         previous_kinds.append(np.where(is_there[:, None], kinds[source], 0))

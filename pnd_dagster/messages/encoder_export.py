@@ -41,15 +41,23 @@ def export_encoder(tuned: FineTuned, texts: Sequence[str], *, is_quantised: bool
         place = {old: new for new, old in enumerate(kept)}
         table = table[kept]
         layout = TokenLayout(place[layout.first], place[layout.last], place[layout.padding], layout.most)
-    encoder.set_input_embeddings(nn.Embedding.from_pretrained(table))
+    encoder.set_input_embeddings(nn.Embedding(1, table.shape[1]))  # not used: the words below are
 
     class Exported(nn.Module):
+        """The network with its words in int8, each with a scale of its own: one scale for all would blur the common ones."""
+
         def __init__(self) -> None:
             super().__init__()
             self.encoder, self.head = encoder, network.head
+            scales = table.abs().amax(1, keepdim=True).clamp(min=1e-8) / 127
+            self.words: Any
+            self.scales: Any
+            self.register_buffer("words", (table / scales).round().to(torch.int8) if is_quantised else table)
+            self.register_buffer("scales", scales if is_quantised else torch.ones_like(scales))
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            words = self.words[input_ids].float() * self.scales[input_ids]
+            hidden = self.encoder(inputs_embeds=words, attention_mask=attention_mask).last_hidden_state
             return self.head(mean_of(hidden, attention_mask))[:, :LABEL_COUNT]
 
     example = torch.tensor([[layout.first, layout.last, layout.padding]] * 2)
@@ -104,7 +112,7 @@ def _quantised(path: Path) -> Path:
     target = path.with_name("quantised.onnx")
     logging.disable(logging.WARNING)
     try:
-        quantize_dynamic(str(path), str(target), weight_type=QuantType.QInt8, per_channel=True)
+        quantize_dynamic(str(path), str(target), weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
     finally:
         logging.disable(logging.NOTSET)
     return target

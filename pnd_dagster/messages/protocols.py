@@ -23,7 +23,7 @@ from pnd_dagster.messages.features import FEATURES_VERSION
 from pnd_dagster.messages.linear import linear_from_bytes
 from pnd_dagster.messages.pumpbert import ENCODER_FILE, LINEAR_FILE, is_asked
 from pnd_dagster.messages.splits import Split, channel_folds, check_split, held_out_source, paper_split, random_folds
-from pnd_dagster.messages.training import data_hash, fit, model_of
+from pnd_dagster.messages.training import RECIPE_VERSION, data_hash, fit, model_of
 
 # Of the paper's Table II, for comparing figures under its distribution of classes.
 PAPER_COUNTS = (1184, 11321, 1151, 1722, 98, 5616)
@@ -188,5 +188,8 @@ def _check(protocol: str, examples: pl.DataFrame, split: Split) -> None:
 
 
 def _path(work: Path, protocol: str, number: int, examples: pl.DataFrame, options: EncoderOptions | None) -> Path:
-    said = json.dumps({"options": options and asdict(options), "data": data_hash(examples), "features": FEATURES_VERSION}, sort_keys=True)
+    said = json.dumps(
+        {"options": options and asdict(options), "data": data_hash(examples), "features": FEATURES_VERSION, "recipe": RECIPE_VERSION},
+        sort_keys=True,
+    )
     return work / f"{protocol}-{number}-{hashlib.sha256(said.encode()).hexdigest()[:12]}.npz"

@@ -23,6 +23,8 @@ from pnd_dagster.messages.linear import fit_linear, linear_to_bytes
 from pnd_dagster.messages.pumpbert import ENCODER_FILE, LINEAR_FILE, TOKENIZER_FILE, pumpbert_of
 from pnd_dagster.messages.splits import Split, check_split, purged
 
+# Raised with every change of what `fit` makes of the same examples and options: kept predictions are of one recipe.
+RECIPE_VERSION = 2
 # How much a label counts, by who gave it. The first sources draw the lines we steer by.
 SOURCE_WEIGHTS = {"human": 1.0, "authors": 1.0, "reader": 0.6, "wild": 0.6, "llm": 0.5, "synthetic": 0.4}
 _UNSURE_WEIGHT = 0.5
@@ -66,7 +68,7 @@ def fit(
     weights = example_weights(training)
     on_progress(0, 1, "linear model")
     linear = fit_linear(training["normalised"].to_list(), training["label"].to_numpy(), weights)
-    files = {LINEAR_FILE: linear_to_bytes(linear)}
+    files: dict[str, bytes] = {}
     texts, labels = validation["normalised"].to_list(), validation["label"].to_numpy()
     by_linear = linear.logits(texts)
     by_encoder, tuned = by_linear, None
@@ -83,10 +85,13 @@ def fit(
         by_encoder = open_encoder(model, tokenizer, layout).logits(texts)
         parameters |= {"token_layout": layout._asdict(), "epoch_losses": tuned.epoch_losses, "validation_losses": tuned.validation_losses}
     blend = fit_blend(by_linear, by_encoder, labels)
+    # Where to stop and how to blend is known now: the linear model, which takes seconds, learns from the validation channels too.
+    whole = fit_linear(examples["normalised"].to_list(), examples["label"].to_numpy(), example_weights(examples))
+    files[LINEAR_FILE] = linear_to_bytes(whole)
     parameters |= {
         "blend": blend._asdict(),
         "abstain_below": abstain_threshold(blend.probabilities(by_linear, by_encoder), labels),
-        "trained_on": label_counts(training),
+        "trained_on": label_counts(examples),
         "validated_on": {"messages": validation.height, "channels": validation["channel_id"].n_unique()},
         "data_sha256": data_hash(examples),
     }

@@ -177,7 +177,6 @@ def _fake_json() -> Iterator[_Made]:
         for step in range(2):
             core, label = _flip(number + step)
             payload = form.replace("{n}", str(label))
-            # The obeying model copies what was written, schema or not.
             yield f"{core.text}\n{payload}", core, payload.strip("`\n").removeprefix("json\n").removeprefix('"}\n')
 
 
