@@ -198,7 +198,7 @@ def _tasks(settings: Settings, messages: pl.DataFrame, listed: frozenset[str] | 
         AnnouncementReply,
         lambda question, reply: announcement_problem(known[question.revision].message, reply, listed),
         LLM_EXTRACTIONS,
-        lambda question, reply, completion: _announcement_row(settings, question, known[question.revision], reply),
+        lambda question, reply, completion: _announcement_row(settings, question, known[question.revision], reply, listed),
     )
     change = Task(
         "change",
@@ -235,9 +235,13 @@ def _question(task: str, revision: Revision, known: _Known) -> Question:
     return Question((revision,), known.message.text[:LONGEST_TEXT], facts)
 
 
-def _announcement_row(settings: Settings, question: Question, known: _Known, reply: AnnouncementReply | None) -> pl.DataFrame:
+def _announcement_row(
+    settings: Settings, question: Question, known: _Known, reply: AnnouncementReply | None, listed: frozenset[str] | None
+) -> pl.DataFrame:
     rules, starts = read_announcement(known.message)
     if reply is None:
+        if listed is not None and rules.base not in listed:
+            rules = rules._replace(base=None)
         return _row(settings, question, "announcement", rules, is_fallback=True)
     start = read_time(reply.start) if reply.start else None
     reading = Reading(reply.exchange, reply.base_symbol, reply.quote_symbol, start, reply.inferred if start else None)

@@ -15,6 +15,8 @@ from pnd_dagster.events.zones import Zone, find_zones, parse_zone, to_utc, zone_
 
 LONGEST_LEAD = timedelta(days=31)
 LONGEST_LAG = timedelta(hours=12)
+# Each clock time is held against each date; no announcement has so many.
+_MOST_MENTIONS = 40
 _READ_CHARACTERS = 4000  # announcements say when at the top; the cap keeps hostile texts cheap
 _UNIT = r"(?:hours?|hrs?|h|minutes?|minuts?|mins?|min|dakika|saat|минут\w*|час\w*)\b"
 _NUMBER = r"(?:\d{1,3}|one|two|three|four|five|ten|fifteen|twenty|thirty|an?|half\san)"
@@ -107,11 +109,11 @@ def read_times(text: str, anchor: datetime, zone_text: str | None = None) -> lis
     if not any(character.isdigit() for character in text) and not _WORD_TIME.search(text) and not _AHEAD.search(text):
         return []
     relative = read_remaining(text, anchor)
-    clocks = _find_clocks(text)
+    clocks = _find_clocks(text)[:_MOST_MENTIONS]
     if not clocks:
         return [relative] if relative else []
     default = (parse_zone(zone_text) if zone_text else None) or zone_of_language(text)
-    dates = find_dates(text, anchor.date())
+    dates = find_dates(text, anchor.date())[:_MOST_MENTIONS]
     candidates = [candidate for clock in clocks for candidate in _place(text, clock, dates, anchor, default)]
     candidates = [candidate for candidate in candidates if anchor - LONGEST_LAG <= candidate.at <= anchor + LONGEST_LEAD]
     if relative:

@@ -112,6 +112,8 @@ def _content(file: Path, limits: Limits) -> bytes:
             raise RefusedPicture("no such file")
         if (size := file.stat().st_size) > limits.file_bytes:
             raise RefusedPicture(f"{size} bytes are more than {limits.file_bytes}")
+        if not size:
+            raise RefusedPicture("empty")
         with file.open("rb") as opened:
             return opened.read(limits.file_bytes)
     except OSError as error:

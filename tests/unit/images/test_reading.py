@@ -82,7 +82,7 @@ def test_what_cannot_be_read_is_refused_with_a_reason_and_the_rest_goes_on_in_on
     assert (read["b_logo.png"].status, read["b_logo.png"].symbol) == ("none", None)
     assert {"NEBL", "BTC"} <= set(read["a_reveal.jpg"].texts)
     refused = {name: one.reason or "" for name, one in read.items() if one.status == "refused"}
-    wanted = {"c.gif": "no JPEG", "d.svg": "no JPEG", "e_cut.jpg": "broken", "f_empty.jpg": "no JPEG", "g_large.jpg": "300000 bytes"}
+    wanted = {"c.gif": "no JPEG", "d.svg": "no JPEG", "e_cut.jpg": "broken", "f_empty.jpg": "empty", "g_large.jpg": "300000 bytes"}
     wanted |= {"h_bomb.png": "5000 x 5000", "i_folder.jpg": "no such file"}
     assert refused.keys() == wanted.keys()
     assert all(reason in refused[name] for name, reason in wanted.items())
@@ -91,18 +91,22 @@ def test_what_cannot_be_read_is_refused_with_a_reason_and_the_rest_goes_on_in_on
 
 
 @has_proc
-def test_the_reading_process_has_no_secrets_and_can_open_write_and_start_nothing(
+def test_the_reading_process_has_no_secrets_can_open_and_write_nothing_and_is_replaced_when_it_died(
     save_reveal: SaveReveal, known_symbols: frozenset[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PND_OPENAI_API_KEY", "a secret")
-    readings = read_images([save_reveal("NEBL")], known_symbols)
-    next(readings)
+    readings = read_images([save_reveal("NEBL", "1.jpg"), save_reveal("VIBE", "2.jpg")], known_symbols)
+    assert next(readings).symbol == "NEBL"
     (worker,) = worker_ids()
     environment = Path(f"/proc/{worker}/environ").read_text()
     limits = {
         line[:25].strip(): line[25:].split()[:2] for line in Path(f"/proc/{worker}/limits").read_text().splitlines()[1:] if line.strip()
     }
     opened = {int(link.name) for link in Path(f"/proc/{worker}/fd").iterdir()}
+    os.kill(worker, signal.SIGKILL)
+    while " Z " not in Path(f"/proc/{worker}/stat").read_text():
+        time.sleep(0.01)
+    assert next(readings).symbol == "VIBE"
     readings.close()
     assert "secret" not in environment
     assert "PND_" not in environment
@@ -121,18 +125,6 @@ def test_a_picture_that_takes_too_long_is_refused_and_the_next_is_read_by_a_new_
     assert first.reason
     assert first.reason.startswith("took ")
     assert second.status == "none"
-
-
-@has_proc
-def test_a_reading_process_that_died_is_replaced(save_reveal: SaveReveal, known_symbols: frozenset[str]) -> None:
-    readings = read_images([save_reveal("NEBL", "1.jpg"), save_reveal("VIBE", "2.jpg")], known_symbols)
-    assert next(readings).symbol == "NEBL"
-    (worker,) = worker_ids()
-    os.kill(worker, signal.SIGKILL)
-    while " Z " not in Path(f"/proc/{worker}/stat").read_text():
-        time.sleep(0.01)
-    assert next(readings).symbol == "VIBE"
-    readings.close()
 
 
 def test_nothing_is_started_for_files_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
