@@ -64,11 +64,11 @@ def review(
     ] = None,
 ) -> None:
     """Label messages by hand: those the classifier is unsure of, critical ones, and those that the language model reads otherwise."""
-    from pnd_dagster.messages.classifier import load_classifier
+    from pnd_dagster.messages.classifier import chosen_model_dir, load_classifier
     from pnd_dagster.storage import connect
 
     name = _alias(alias)
-    engine, classifier = connect(settings()), load_classifier(settings().model_dir)
+    engine, classifier = connect(settings()), load_classifier(chosen_model_dir(settings()))
     if not has_labels(engine, classifier.name, classifier.version):
         raise SourceError(f"no message is labelled by {classifier.name} {classifier.version} yet: import messages, then `pnd run`")
     items = review_items(

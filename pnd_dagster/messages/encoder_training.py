@@ -197,6 +197,9 @@ def build_network(texts: Sequence[str], options: EncoderOptions, head_count: int
         raise SettingError(f"PND_ENCODER: {source} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     if not tokenizer.is_fast:
         raise SettingError(f"PND_ENCODER: {source} has no fast tokenizer (tokenizer.json), which labelling without transformers needs")
+    # Where the tokenizer's files are missing transformers makes one up that knows no letter.
+    if tokenizer("a", add_special_tokens=False)["input_ids"] in ([], [tokenizer.unk_token_id]):
+        raise SettingError(f"PND_ENCODER: {source} has a tokenizer without a vocabulary; is its tokenizer.json missing?")
 
     words = [word for word in [*PLACEHOLDERS, *frequent_emojis(texts)] if word not in tokenizer.get_vocab()]
     # Drawing dropout masks costs a fifth of the time on a CPU; early stopping guards against what they are there for.

@@ -10,12 +10,12 @@ from pnd_dagster.messages.labelling import HUMAN, LANGUAGE_MODEL
 from pnd_dagster.storage import read_frame
 from pnd_dagster.tables import MESSAGE_LABELS, TELEGRAM_MESSAGES
 
-# A human who doubted wrote a confidence.
-_DOUBT = 1.0
-
 
 def read_labelled(engine: sa.Engine) -> pl.DataFrame:
-    """Examples as of `dataset.read_examples`, source `human` or `llm`; the latest label of a message revision by the best labeller."""
+    """Examples as of `dataset.read_examples`, source `human` or `llm`: the latest label of a message revision by the best labeller.
+
+    What a labeller doubted is marked as abstained from, and left out.
+    """
     label, message = MESSAGE_LABELS.c, TELEGRAM_MESSAGES.c
     is_human = label.labeller.startswith(HUMAN)
     chosen = (
@@ -25,7 +25,7 @@ def read_labelled(engine: sa.Engine) -> pl.DataFrame:
             label.message_id,
             message.text,
             label.label,
-            (sa.func.coalesce(label.confidence, _DOUBT) >= _DOUBT).label("is_sure"),
+            sa.true().label("is_sure"),
         )
         .distinct(label.channel_id, label.message_id, label.revision_id)
         .join(

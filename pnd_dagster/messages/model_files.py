@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,10 @@ def save_model(directory: Path, files: Mapping[str, bytes], card: Mapping[str, A
     version = version_of(files)
     checksums = {name: hashlib.sha256(blob).hexdigest() for name, blob in files.items()}
     full_card = {"version": version, "sha256": checksums, **card}
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    with replacing(directory) as made:
         for name, blob in files.items():
             (made / name).write_bytes(blob)
         write_card(made, full_card)
-        made.chmod(0o755)
-        replace_folder(made, directory)
-    except OSError as error:
-        raise SourceError(f"{directory}: cannot write the model: {error.strerror or error}") from error
     return version
 
 
@@ -51,15 +45,33 @@ def check_replaceable(directory: Path) -> None:
         raise SourceError(f"{directory}: holds something else than a model, which would be lost; name another folder")
 
 
-def replace_folder(made: Path, directory: Path) -> None:
-    """Puts the folder `made` in the place of `directory`; both are on one file system."""
+@contextmanager
+def replacing(directory: Path) -> Generator[Path]:
+    """An empty folder that takes the place of `directory` once it is filled; if that fails, what was there stays.
+
+    Raises:
+        SourceError: it cannot be written.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as temporary:
+            made, old = Path(temporary) / "made", Path(temporary) / "old"
+            made.mkdir()
+            yield made
+            _exchange(made, directory, old)
+    except OSError as error:
+        raise SourceError(f"{directory}: cannot write the model: {error.strerror or error}") from error
+
+
+def _exchange(made: Path, directory: Path, old: Path) -> None:
     if directory.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-        directory.replace(old / "old")
+        directory.replace(old)
+    try:
         made.replace(directory)
-        shutil.rmtree(old)
-    else:
-        made.replace(directory)
+    except OSError:
+        if old.exists():
+            old.replace(directory)
+        raise
 
 
 def version_of(files: Mapping[str, bytes]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from pnd_dagster.errors import SourceError
 from pnd_dagster.messages.classifier import Classifier, load_classifier
 from pnd_dagster.messages.encoder_training import EncoderOptions
 from pnd_dagster.messages.evaluation import evaluate
-from pnd_dagster.messages.model_files import check_replaceable, replace_folder, save_model
+from pnd_dagster.messages.model_files import check_replaceable, replacing, save_model
 from pnd_dagster.messages.training import Progress, card_of, data_hash, fit, frozen_test_split, model_of
 
 
@@ -103,12 +102,13 @@ def judge(candidate: Path, incumbent: Path, examples: pl.DataFrame) -> Verdict:
 
 
 def promote(candidate: Path, promoted: Path) -> None:
-    """Puts a copy of the model in the folder `candidate` in the place of `promoted`, at once."""
-    promoted.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".promoted-", dir=promoted.parent))
-    shutil.copytree(candidate, made, dirs_exist_ok=True)
-    made.chmod(0o755)
-    replace_folder(made, promoted)
+    """Puts a copy of the model in the folder `candidate` in the place of `promoted`.
+
+    Raises:
+        SourceError: it cannot be written; the model in use stays.
+    """
+    with replacing(promoted) as made:
+        shutil.copytree(candidate, made, dirs_exist_ok=True)
 
 
 def reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], bins: int = 10) -> pl.DataFrame:
