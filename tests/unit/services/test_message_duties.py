@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from pnd_dagster.events.store import rebuild_events
 from pnd_dagster.messages.classifier import Classifier, load_classifier
-from pnd_dagster.services.message_duties import handle_batch, sweep_unlabelled
+from pnd_dagster.messages.labels import MessageLabel
+from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled
+from pnd_dagster.settings import Settings
+from pnd_dagster.simulator.llm import LLM_KEY, serve_llm
+from pnd_dagster.simulator.reveals import Reveal, draw
 from pnd_dagster.storage import read_frame, upsert
-from pnd_dagster.tables import MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, PUMP_EVENTS, TELEGRAM_MESSAGES
+from pnd_dagster.tables import LLM_REPLIES, MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, PUMP_EVENTS, TELEGRAM_MESSAGES
 from pnd_dagster.telegram.batches import MessageBatch, empty_batch
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -23,7 +32,14 @@ RELEASED = "The coin is: ZYNE https://www.hotbit.io/exchange?symbol=ZYNE_USDT"
 
 
 def batch(
-    message_id: int, text: str, *, after: timedelta, edited: bool = False, is_deleted: bool = False, is_from_member: bool = False
+    message_id: int,
+    text: str,
+    *,
+    after: timedelta,
+    edited: bool = False,
+    is_deleted: bool = False,
+    is_from_member: bool = False,
+    media_file: str | None = None,
 ) -> MessageBatch:
     occurred_at = START + after
     row = {
@@ -37,9 +53,10 @@ def batch(
         "kind": "message",
         "text": text,
         "is_from_member": is_from_member,
+        "media_file": media_file,
         "source": "live",
     }
-    frame = pl.DataFrame([row], schema_overrides={"edited_at": pl.Datetime("us", "UTC")})
+    frame = pl.DataFrame([row], schema_overrides={"edited_at": pl.Datetime("us", "UTC"), "media_file": pl.String})
     return empty_batch()._replace(messages=frame)
 
 
@@ -140,3 +157,71 @@ def test_an_announcement_nothing_came_of_expires_without_a_new_message(engine: s
 def test_a_rebuild_with_nothing_new_replays_no_channel(engine: sa.Engine, classifier: Classifier) -> None:
     receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta(hours=7)))
     assert rebuild_events(engine, classifier).channel_count == 0
+
+
+def labelled_by(engine: sa.Engine, message_id: int, labeller: str, label: MessageLabel, *, is_abstained: bool = False) -> None:
+    row = read_frame(engine, sa.select(MESSAGE_LABELS).where(MESSAGE_LABELS.c.message_id == message_id)).head(1)
+    columns = {"labeller": labeller, "labeller_version": "1", "confidence": None, "is_abstained": is_abstained, "labelled_at": NOW}
+    upsert(
+        engine, MESSAGE_LABELS, row.with_columns(pl.lit(int(label), pl.Int16).alias("label"), **{k: pl.lit(v) for k, v in columns.items()})
+    )
+
+
+def test_a_human_counts_before_a_language_model_and_that_before_the_classifier(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta()))
+    labelled_by(engine, 1, "llm:made-up", MessageLabel.NOISE)
+    rebuild_events(engine, classifier)
+    assert statuses(engine) == []
+    labelled_by(engine, 1, "human:anna", MessageLabel.PUMP_ANNOUNCEMENT)
+    rebuild_events(engine, classifier)
+    assert statuses(engine) == ["scheduled"]
+
+
+def test_a_labeller_who_abstained_changes_nothing(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta()))
+    labelled_by(engine, 1, "llm:made-up", MessageLabel.NOISE, is_abstained=True)
+    rebuild_events(engine, classifier)
+    assert statuses(engine) == ["scheduled"]
+
+
+def test_a_coin_that_only_a_picture_names_becomes_an_event(engine: sa.Engine, classifier: Classifier, settings: Settings) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta()))
+    receive(engine, classifier, batch(2, COUNTED, after=timedelta(hours=5, minutes=55)))
+    settings.media_dir.mkdir(parents=True)
+    draw(Reveal(("ZYNE", "QUARK", "BOLT", "MIRA"), 0, 4)).save(settings.media_dir / "reveal.png")
+    revealed = batch(3, "", after=timedelta(hours=6), media_file="reveal.png")
+    receive(engine, classifier, revealed)
+    assert read_frame(engine, sa.select(PUMP_EVENTS)).is_empty()
+    ask_further(engine, settings, classifier, revealed)
+    assert read_frame(engine, sa.select(PUMP_EVENTS.c.symbol)).to_series().to_list() == ["ZYNE"]
+    assert statuses(engine) == ["released"]
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """A classifier that abstains from everything."""
+
+    name: str = "pumpbert"
+    version: str = "unsure"
+    abstain_below: float = 0.9
+
+    def predict_probabilities(self, normalised: Sequence[str]) -> NDArray[np.float32]:
+        return np.tile(np.array([0.3, 0.1, 0.1, 0.1, 0.1, 0.3], dtype=np.float32), (len(normalised), 1))
+
+
+def test_what_the_classifier_abstains_from_is_asked_of_the_language_model(engine: sa.Engine, settings: Settings) -> None:
+    received = batch(1, "Sorry everyone, the pump is postponed to tomorrow", after=timedelta())
+    with serve_llm() as server:
+        asking = settings.model_copy(update={"openai_url": server.url, "openai_api_key": SecretStr(LLM_KEY)})
+        receive(engine, Unsure(), received)
+        ask_further(engine, asking, Unsure(), received)
+    labels = dict(read_frame(engine, sa.select(MESSAGE_LABELS.c.labeller, MESSAGE_LABELS.c.label)).iter_rows())
+    assert labels == {"pumpbert": MessageLabel.PUMP_ANNOUNCEMENT, f"llm:{asking.openai_model}": MessageLabel.DELAY_CANCELLATION}
+    assert read_frame(engine, sa.select(LLM_REPLIES.c.status)).to_series().to_list() == ["accepted"]
+
+
+def test_without_a_language_model_an_abstention_waits(engine: sa.Engine, settings: Settings) -> None:
+    received = batch(1, "Sorry everyone, the pump is postponed to tomorrow", after=timedelta())
+    receive(engine, Unsure(), received)
+    ask_further(engine, settings, Unsure(), received)
+    assert read_frame(engine, sa.select(MESSAGE_LABELS.c.is_abstained)).to_series().to_list() == [True]
