@@ -24,7 +24,7 @@ from pnd_dagster.messages.encoder_training import EncoderOptions
 from pnd_dagster.messages.evaluation import evaluate
 from pnd_dagster.messages.linear import fit_linear
 from pnd_dagster.messages.splits import channel_folds
-from pnd_dagster.messages.training import example_weights, fit, model_of
+from pnd_dagster.messages.training import fit, model_of, source_weights
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 ENCODER_FOLDS = (0, 1)
@@ -75,7 +75,7 @@ def _linear(changed: pl.DataFrame, examples: pl.DataFrame) -> dict[str, Any]:
     for split in channel_folds(examples, source="authors"):
         part = examples[split.test]
         train = _trains(changed, examples[split.train])
-        model = fit_linear(train["normalised"].to_list(), train["label"].to_numpy(), example_weights(train))
+        model = fit_linear(train["normalised"].to_list(), train["label"].to_numpy(), source_weights(train))
         texts = part["text"] if changed["normalised"].equals(changed["text"]) else part["normalised"]
         found.append(softmax(model.logits(texts.to_list()) / 1.3))
         tested.append(part)

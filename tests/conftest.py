@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 
@@ -16,6 +18,7 @@ from pnd_dagster.storage import connect, create_engine, embedded
 from pnd_dagster.tables import METADATA
 
 HOME_VARIABLE = "PND_TEST_HOME"
+FROZEN_CHANNELS = (29, 37, 40)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,4 +112,46 @@ def shared_data() -> Path:
     folder = Path(__file__).parents[1] / "../shared/data"
     if not (folder / "telegram_messages.parquet").exists():
         pytest.skip("the real data is not beside this checkout")
+    return folder
+
+
+_MADE_UP = {
+    0: ["Pump on {day} at {n}:00 GMT on {exchange}, pair {quote}, {word}", "Next {word} pump: {day}, exchange {exchange}, {n} pm UTC"],
+    1: ["{n} minutes left until the {word} pump", "only {n} hours to go, {word} everyone", "get {word}, {n} min remaining"],
+    2: ["The coin is {coin} {word}", "${coin} {word} go", "our pick: {coin} {word} buy and hold"],
+    3: ["Pump results: {coin} went up {n}00% {word}", "we reached {n}00% peak, {word} congratulations"],
+    4: ["the {word} pump is postponed to {day}", "pump cancelled, {word} sorry, not on {day}"],
+    5: ["good morning {word} traders", "join our {word} vip for {n} dollars", "{coin} long entry {n}.1 targets {n}.5 stop loss {word}"],
+}
+
+
+def made_up_message(rng: random.Random, label: int) -> str:
+    """A message of a class, in the manner of the real ones."""
+    return rng.choice(_MADE_UP[label]).format(
+        day=rng.choice(["Monday", "Friday", "Sunday"]),
+        n=rng.randint(2, 9),
+        exchange=rng.choice(["Kucoin", "Hotbit", "Binance"]),
+        quote=rng.choice(["BTC", "USDT"]),
+        word=rng.choice(["big", "mega", "huge", "nice", "super"]) + rng.choice(["", "ly", "er", "est", "ish", "ful", "able", "some"]),
+        coin="".join(rng.choices("ABCDEFGHKLMNPRSTVXZ", k=4)),
+    )
+
+
+@pytest.fixture(scope="session")
+def label_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Label files in the published form with made-up texts; `FROZEN_CHANNELS` are of the frozen test set."""
+    folder = tmp_path_factory.mktemp("labels")
+    rng = random.Random(5)
+    names = ["channel_id", "message_id", "label", "text"]
+    channels = [1, 2, 3, 4, 5, 7, 8, 9, 10, *FROZEN_CHANNELS]
+    rows = [(channel, n, label, made_up_message(rng, label)) for channel in channels for n, label in enumerate([*range(6)] * 3)]
+    authors = pl.DataFrame(rows, schema=names, orient="row")
+    authors = authors.with_columns(text_normalized_by_authors=pl.col("text"), text=pl.when(pl.col("message_id") > 1).then("text"))
+    authors.write_parquet(folder / "author_labels.parquet")
+    wild = [(channel, n, label, made_up_message(rng, label)) for channel in (9, 10, 41, 42) for n, label in enumerate(range(6), start=100)]
+    frame = pl.DataFrame(wild, schema=names, orient="row")
+    frame.select("channel_id", "message_id", "label", confident=1).write_csv(folder / "wild_labels.csv")
+    frame.select("channel_id", "message_id", "text").write_parquet(folder / "telegram_messages.parquet")
+    synthetic = [(label, made_up_message(rng, label)) for label in range(6)]
+    pl.DataFrame(synthetic, schema=["label", "message"], orient="row").write_csv(folder / "synthetic_labels_authors.csv")
     return folder

@@ -351,7 +351,11 @@ def _stacked(states: Sequence[Any], device: str) -> Any:
 
 
 def _pieces(tokenizer: Any) -> Callable[[Sequence[str]], list[list[int]]]:
-    return lambda texts: tokenizer([text.encode("utf-8", "replace").decode() for text in texts], add_special_tokens=False)["input_ids"]
+    def pieces(texts: Sequence[str]) -> list[list[int]]:
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        return tokenizer(readable, add_special_tokens=False)["input_ids"] if readable else []
+
+    return pieces
 
 
 def _added(word: str) -> Any:

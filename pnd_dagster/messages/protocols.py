@@ -89,7 +89,7 @@ def run_protocol(
         found = _predictions(examples, split, options, say)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        np.savez_compressed(part, **found)
+        np.savez_compressed(part, allow_pickle=False, **found)
         part.replace(path)
     kept = _kept(protocol, examples, options, work, len(splits))
     tested = np.concatenate([split.test for split in splits])

@@ -26,7 +26,8 @@ from pnd_dagster.messages.splits import Split, check_split, purged
 # Raised with every change of what `fit` makes of the same examples and options: kept predictions are of one recipe.
 RECIPE_VERSION = 2
 # How much a label counts, by who gave it. The first sources draw the lines we steer by.
-SOURCE_WEIGHTS = {"human": 1.0, "authors": 1.0, "reader": 0.6, "wild": 0.6, "llm": 0.5, "synthetic": 0.4}
+SOURCE_WEIGHTS = {"human": 1.0, "authors": 1.0, "reader": 0.5, "wild": 0.6, "llm": 0.5, "synthetic": 0.4}
+# To the encoder a label that its reader doubted counts for half; the linear model is better for having them whole.
 _UNSURE_WEIGHT = 0.5
 # Readers of these sources draw some lines otherwise: they train a head of their own on the shared encoder, which predicts nothing.
 _OTHER_CONVENTIONS = ("wild",)
@@ -65,9 +66,8 @@ def fit(
     """
     split = validation_split(examples, seed)
     training, validation = examples[split.train], examples[split.test]
-    weights = example_weights(training)
     on_progress(0, 1, "linear model")
-    linear = fit_linear(training["normalised"].to_list(), training["label"].to_numpy(), weights)
+    linear = fit_linear(training["normalised"].to_list(), training["label"].to_numpy(), source_weights(training))
     files: dict[str, bytes] = {}
     texts, labels = validation["normalised"].to_list(), validation["label"].to_numpy()
     by_linear = linear.logits(texts)
@@ -86,7 +86,7 @@ def fit(
         parameters |= {"token_layout": layout._asdict(), "epoch_losses": tuned.epoch_losses, "validation_losses": tuned.validation_losses}
     blend = fit_blend(by_linear, by_encoder, labels)
     # Where to stop and how to blend is known now: the linear model, which takes seconds, learns from the validation channels too.
-    whole = fit_linear(examples["normalised"].to_list(), examples["label"].to_numpy(), example_weights(examples))
+    whole = fit_linear(examples["normalised"].to_list(), examples["label"].to_numpy(), source_weights(examples))
     files[LINEAR_FILE] = linear_to_bytes(whole)
     parameters |= {
         "blend": blend._asdict(),
@@ -137,10 +137,14 @@ def _is_test_channel(channel_id: int) -> bool:
     return crc32(str(channel_id).encode()) % _TEST_ONE_IN == 0
 
 
+def source_weights(examples: pl.DataFrame) -> NDArray[np.float64]:
+    """How much each example counts [n] by who labelled it."""
+    return examples["source"].replace_strict(SOURCE_WEIGHTS, default=0.5, return_dtype=pl.Float64).to_numpy()
+
+
 def example_weights(examples: pl.DataFrame) -> NDArray[np.float64]:
-    """How much each example counts [n]: by who labelled it, and half where that reader was unsure."""
-    by_source = pl.col("source").replace_strict(SOURCE_WEIGHTS, default=0.5, return_dtype=pl.Float64)
-    return examples.select(by_source * pl.when(pl.col("is_sure")).then(1.0).otherwise(_UNSURE_WEIGHT)).to_series().to_numpy()
+    """The same, and half of it where that reader was unsure."""
+    return source_weights(examples) * np.where(examples["is_sure"], 1.0, _UNSURE_WEIGHT)
 
 
 def abstain_threshold(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> float:
@@ -170,9 +174,10 @@ def data_hash(examples: pl.DataFrame) -> str:
 
 
 def _distinct(examples: pl.DataFrame) -> pl.DataFrame:
-    """One example for each near-duplicate text: the one whose label counts most."""
-    order = pl.col("source").replace_strict(SOURCE_WEIGHTS, default=0.5, return_dtype=pl.Float64)
-    return examples.sort(order, descending=True, maintain_order=True).unique("near_duplicate_key", keep="first", maintain_order=True)
+    """One example for each near-duplicate text: of the source that counts most, a human's correction before the label it corrects."""
+    rank = {source: number for number, source in enumerate(SOURCE_WEIGHTS)}
+    order = pl.col("source").replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
+    return examples.sort(order, maintain_order=True).unique("near_duplicate_key", keep="first", maintain_order=True)
 
 
 def _training_set(examples: pl.DataFrame) -> TrainingSet:

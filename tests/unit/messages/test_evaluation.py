@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from pnd_dagster.messages.evaluation import calibration_error, evaluate
+from pnd_dagster.messages.evaluation import calibration_error, evaluate, f1_scores, reweighted
 
 
 def sample(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,3 +46,23 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     probabilities = np.tile([0.8, 0.2, 0, 0, 0, 0], (10, 1))
     assert calibration_error(probabilities, np.array([0] * 8 + [1] * 2)) == pytest.approx(0.0, abs=1e-9)
     assert calibration_error(probabilities, np.array([0] * 5 + [1] * 5)) == pytest.approx(0.3)
+
+
+def test_reweighting_gives_the_f1_of_the_same_recalls_under_other_counts() -> None:
+    labels = np.array([0] * 10 + [5] * 10)
+    predicted = np.array([0] * 8 + [5] * 2 + [5] * 9 + [0])
+    probabilities = np.eye(6)[predicted]
+    assert reweighted(probabilities, labels, [10, 0, 0, 0, 0, 10]) == pytest.approx(
+        f1_score(labels, predicted, average="weighted"), abs=1e-4
+    )
+    many = np.repeat(labels, np.where(labels == 5, 10, 1)), np.repeat(predicted, np.where(labels == 5, 10, 1))
+    assert reweighted(probabilities, labels, [10, 0, 0, 0, 0, 100]) == pytest.approx(f1_score(*many, average="weighted"), abs=1e-4)
+
+
+def test_classes_that_do_not_occur_are_left_out_of_both_scores() -> None:
+    confusion = np.zeros((6, 6), int)
+    confusion[0, 0], confusion[5, 5], confusion[5, 3] = 4, 3, 1
+    weighted, macro = f1_scores(confusion)
+    assert macro == pytest.approx((1 + 6 / 7) / 2)
+    assert weighted == pytest.approx((1 + 6 / 7) / 2)
+    assert all(np.isnan(f1_scores(np.zeros((6, 6), int))))

@@ -8,7 +8,7 @@ import pytest
 
 from pnd_dagster.errors import PndError
 from pnd_dagster.messages.dataset import with_keys
-from pnd_dagster.messages.splits import LeakError, Split, channel_folds, check_split, held_out_source, purged, random_folds
+from pnd_dagster.messages.splits import LeakError, Split, channel_folds, check_split, held_out_source, paper_split, purged, random_folds
 
 
 def examples(rows: list[tuple[str, int | None, str]]) -> pl.DataFrame:
@@ -88,6 +88,23 @@ def test_random_folds_stay_within_the_source() -> None:
     for fold in random_folds(frame, source="authors", count=4):
         check_split(frame, fold, is_channel_disjoint=False)
         assert set(frame["source"][fold.train]) == {"authors"}
+
+
+def test_equal_texts_may_be_the_only_ones_that_count_as_the_same() -> None:
+    frame = examples([("authors", 1, "5 minutes left"), ("authors", 2, "9 minutes left"), ("authors", 3, "5 minutes left")])
+    check_split(frame, split([0], [1]), key="normalised")
+    with pytest.raises(LeakError, match="1 equal texts"):
+        check_split(frame, split([0], [1, 2]), key="normalised")
+    assert purged(frame, split([0], [1, 2]), key="normalised").test.tolist() == [1]
+
+
+def test_the_papers_split_trains_on_four_fifths_of_the_source_and_tests_no_equal_text() -> None:
+    frame = pl.concat([many(), many()])
+    found = paper_split(frame, source="authors")
+    check_split(frame, found, is_channel_disjoint=False, key="normalised")
+    assert len(found.train) == (frame["source"] == "authors").sum() * 4 // 5
+    assert set(frame["source"][found.train]) | set(frame["source"][found.test]) == {"authors"}
+    assert found.train.tolist() == paper_split(frame, source="authors").train.tolist()
 
 
 def test_a_held_out_source_takes_its_channels_out_of_training() -> None:

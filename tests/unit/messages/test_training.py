@@ -1,9 +1,7 @@
-"""Training on made-up labels gives a model that tells them apart, the same one each time, with a card that says how it was measured."""
+"""Training on made-up labels gives a model that tells them apart, the same one each time, and says what it was made of."""
 
 from __future__ import annotations
 
-import json
-import random
 from pathlib import Path
 
 import numpy as np
@@ -11,75 +9,50 @@ import polars as pl
 import pytest
 
 from pnd_dagster.errors import SourceError
-from pnd_dagster.messages.classifier import load_classifier, softmax
-from pnd_dagster.messages.dataset import read_examples
+from pnd_dagster.messages.dataset import read_examples, with_keys
 from pnd_dagster.messages.normalise import normalise_many
-from pnd_dagster.messages.training import fit_temperature, train_and_evaluate
+from pnd_dagster.messages.pumpbert import LINEAR_FILE
+from pnd_dagster.messages.splits import Split, check_split
+from pnd_dagster.messages.training import (
+    abstain_threshold,
+    data_hash,
+    example_weights,
+    fit,
+    frozen_test_split,
+    label_counts,
+    model_of,
+    validation_split,
+)
 
-TEMPLATES = {
-    0: ["Pump on {day} at {n}:00 GMT on {exchange}, pair {quote}, {word}", "Next {word} pump: {day}, exchange {exchange}, {n} pm UTC"],
-    1: ["{n} minutes left until the {word} pump", "only {n} hours to go, {word} everyone", "get {word}, {n} min remaining"],
-    2: ["The coin is {coin} {word}", "${coin} {word} go", "our pick: {coin} {word} buy and hold"],
-    3: ["Pump results: {coin} went up {n}00% {word}", "we reached {n}00% peak, {word} congratulations"],
-    4: ["the {word} pump is postponed to {day}", "pump cancelled, {word} sorry"],
-    5: ["good morning {word} traders", "join our {word} vip for {n} dollars", "{coin} long entry {n}.1 targets {n}.5 stop loss {word}"],
-}
-WORDS = [
-    f"{a}{b}" for a in ("big", "mega", "huge", "nice", "great", "super", "ultra", "lucky") for b in ("", "ly", "er", "est", "ish", "ful")
-]
-
-
-def made_up(rng: random.Random, label: int) -> str:
-    return rng.choice(TEMPLATES[label]).format(
-        day=rng.choice(["Monday", "Friday", "Sunday"]),
-        n=rng.randint(2, 9),
-        exchange=rng.choice(["Kucoin", "Hotbit", "Binance"]),
-        quote=rng.choice(["BTC", "USDT"]),
-        word=rng.choice(WORDS),
-        coin="".join(rng.choices("ABCDEFGHKLMNPRSTVXZ", k=4)),
-    )
+FROZEN = {29, 37, 40}
 
 
 @pytest.fixture(scope="module")
-def label_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Label files in the published form, with generated texts."""
-    folder = tmp_path_factory.mktemp("labels")
-    rng = random.Random(5)
-    rows = [(channel, n, label, made_up(rng, label)) for channel in range(1, 11) for n, label in enumerate([*range(6)] * 3)]
-    authors = pl.DataFrame(rows, schema=["channel_id", "message_id", "label", "text"], orient="row")
-    authors = authors.with_columns(text_normalized_by_authors=pl.col("text"), text=pl.when(pl.col("message_id") > 1).then("text"))
-    authors.write_parquet(folder / "author_labels.parquet")
-    wild = [(channel, n, label, made_up(rng, label)) for channel in range(9, 13) for n, label in enumerate(range(6), start=100)]
-    frame = pl.DataFrame(wild, schema=["channel_id", "message_id", "label", "text"], orient="row")
-    frame.select("channel_id", "message_id", "label", confident=1).write_csv(folder / "wild_labels.csv")
-    frame.select("channel_id", "message_id", "text").write_parquet(folder / "telegram_messages.parquet")
-    synthetic = [(label, made_up(rng, label)) for label in range(6)]
-    pl.DataFrame(synthetic, schema=["label", "message"], orient="row").write_csv(folder / "synthetic_labels_authors.csv")
-    return folder
+def examples(label_folder: Path) -> pl.DataFrame:
+    return read_examples(label_folder)
 
 
-def test_labels_of_all_files_are_read_with_the_authors_text_where_the_raw_one_is_lost(label_folder: Path) -> None:
-    examples = read_examples(label_folder)
-    assert dict(examples.group_by("source").len().iter_rows()) == {"authors": 180, "wild": 24, "synthetic": 6}
+def example(source: str, channel: int | None, text: str, label: int = 5) -> pl.DataFrame:
+    row = {"source": source, "channel_id": channel, "message_id": 1, "text": text, "label": label, "is_sure": True}
+    schema = {
+        "source": pl.String,
+        "channel_id": pl.Int64,
+        "message_id": pl.Int64,
+        "text": pl.String,
+        "label": pl.Int16,
+        "is_sure": pl.Boolean,
+    }
+    return with_keys(pl.DataFrame([row], schema=schema))
+
+
+def sides(frame: pl.DataFrame, split: Split) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return frame[split.train], frame[split.test]
+
+
+def test_labels_of_all_files_are_read_with_the_authors_text_where_the_raw_one_is_lost(examples: pl.DataFrame) -> None:
+    assert dict(examples.group_by("source").len().iter_rows()) == {"authors": 216, "wild": 24, "synthetic": 6}
     assert examples["text"].null_count() == 0
     assert examples.filter(source="synthetic")["channel_id"].null_count() == 6
-
-
-def test_a_model_is_trained_measured_saved_and_loaded(label_folder: Path, tmp_path: Path) -> None:
-    lines: list[str] = []
-    report = train_and_evaluate(label_folder, tmp_path / "a", lines.append)
-    assert report["results"]["channel_disjoint"]["weighted_f1"] > 0.8
-    assert report["results"]["wild"]["channels"] == 4
-    assert lines
-    card = json.loads((tmp_path / "a/model.json").read_text())
-    assert card["trained_on"]["authors"] == {str(label): 30 for label in range(6)}
-    assert card["weights_sha256"] == report["weights_sha256"]
-    probabilities = load_classifier(tmp_path / "a").predict_probabilities(
-        normalise_many(["7 minutes left until the odd pump", "The coin is QRST go", "the pump is postponed to Tuesday"])
-    )
-    assert probabilities.argmax(axis=1).tolist() == [1, 2, 4]
-    again = train_and_evaluate(label_folder, tmp_path / "b")
-    assert again["weights_sha256"] == report["weights_sha256"]
 
 
 def test_a_wrong_label_and_a_missing_column_name_the_file(label_folder: Path, tmp_path: Path) -> None:
@@ -94,18 +67,103 @@ def test_a_wrong_label_and_a_missing_column_name_the_file(label_folder: Path, tm
         read_examples(tmp_path)
 
 
-def test_the_temperature_cools_a_model_that_is_too_sure() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 6, 3000)
-    true_logits = rng.normal(size=(3000, 6)) + 2 * np.eye(6)[labels]
-    chances = softmax(true_logits).astype(float)
-    drawn = np.array([rng.choice(6, p=row / row.sum()) for row in chances])
-    assert fit_temperature(true_logits * 2, drawn) == pytest.approx(2.0, rel=0.15)
+def test_the_same_labels_give_the_same_model_which_tells_the_classes_apart(examples: pl.DataFrame) -> None:
+    said: list[str] = []
+    fitted = fit(examples, None, lambda done, all_, what: said.append(what))
+    assert said == ["linear model"]
+    assert fitted.tuned is None
+    assert list(fitted.files) == [LINEAR_FILE]
+    texts = normalise_many(["7 minutes left until the odd pump", "The coin is QRST go", "the odd pump is postponed to Tuesday"])
+    assert model_of(fitted).predict_probabilities(texts).argmax(axis=1).tolist() == [1, 2, 4]
+    assert fit(examples, None).files == fitted.files
+    assert fitted.parameters["data_sha256"] == data_hash(examples)
+    assert fitted.parameters["trained_on"] == label_counts(examples)
+    assert fitted.parameters["validated_on"]["channels"] == 1
+
+
+def test_validation_channels_are_of_the_labels_that_draw_our_lines_and_train_nothing(examples: pl.DataFrame) -> None:
+    for seed in range(5):
+        training, validation = sides(examples, validation_split(examples, seed))
+        assert set(validation["source"]) == {"authors"}
+        assert not set(validation["channel_id"]) & set(training["channel_id"].drop_nulls())
+        assert not set(validation["near_duplicate_key"]) & set(training["near_duplicate_key"])
+        assert training.filter(source="synthetic").height == 6
+
+
+def test_one_channel_is_too_few_to_train_on(examples: pl.DataFrame) -> None:
+    with pytest.raises(SourceError, match="at least two channels, there are 1"):
+        fit(examples.filter(pl.col("channel_id") == 1), None)
+
+
+def test_one_class_is_too_few_to_train_on(examples: pl.DataFrame) -> None:
+    with pytest.raises(SourceError, match="at least two classes"):
+        fit(examples.filter(label=5), None)
+
+
+def test_frozen_test_channels_train_nothing_whoever_labelled_them(examples: pl.DataFrame) -> None:
+    more = pl.concat(
+        [examples, example("llm", 29, "a word of the model"), example("wild", 37, "other lines"), example("human", 40, "by hand")]
+    )
+    training, tested = sides(more, frozen_test_split(more))
+    assert set(tested["channel_id"]) == FROZEN
+    assert not FROZEN & set(training["channel_id"].drop_nulls())
+    assert set(tested["source"]) == {"authors", "human"}
+    assert "by hand" in tested["text"].to_list()
+
+
+def test_a_near_duplicate_in_another_channel_takes_a_text_out_of_the_frozen_test_set(examples: pl.DataFrame) -> None:
+    more = pl.concat(
+        [examples, example("human", 29, "5 minutes left to the unheard-of"), example("human", 1, "9 MINUTES left to the  unheard-of")]
+    )
+    split = frozen_test_split(more)
+    check_split(more, split)
+    _, tested = sides(more, split)
+    assert not tested["text"].str.contains("unheard-of").any()
+
+
+def test_the_frozen_test_channels_stay_when_other_channels_are_added(examples: pl.DataFrame) -> None:
+    _, before = sides(examples, frozen_test_split(examples))
+    more = pl.concat([example("human", channel, f"message number {'abcdefghij'[channel - 60]}") for channel in range(60, 66)] + [examples])
+    _, after = sides(more, frozen_test_split(more))
+    assert set(before["text"]) <= set(after["text"])
+
+
+def test_labels_without_channels_have_no_frozen_test_set() -> None:
+    frame = example("synthetic", None, "nothing")
+    training, tested = sides(frame, frozen_test_split(frame))
+    assert (training.height, tested.height) == (1, 0)
+
+
+def test_a_doubted_label_counts_half_and_a_machines_less_than_a_humans() -> None:
+    frame = pl.concat([example("human", 1, "a"), example("llm", 1, "b"), example("someone", 1, "c")])
+    sure = example_weights(frame)
+    assert sure[0] == 1 > sure[1] > 0
+    assert sure[2] > 0
+    np.testing.assert_allclose(example_weights(frame.with_columns(is_sure=pl.lit(False))), sure / 2)
+
+
+def test_the_hash_of_the_data_does_not_depend_on_their_order_but_on_each_label(examples: pl.DataFrame) -> None:
+    assert data_hash(examples.sample(fraction=1, shuffle=True, seed=1)) == data_hash(examples)
+    assert data_hash(examples.with_columns(label=pl.lit(0, pl.Int16))) != data_hash(examples)
+    assert data_hash(examples.head(-1)) != data_hash(examples)
+
+
+def test_the_abstain_threshold_keeps_what_is_right_often_enough_and_abstains_from_a_fifth_at_most() -> None:
+    confidence = np.linspace(0.4, 0.99, 1000)
+    probabilities = np.column_stack([confidence, *[(1 - confidence) / 5] * 5])
+    all_right = np.zeros(1000, int)
+    assert abstain_threshold(probabilities, (confidence < 0.5).astype(int) * 2) == pytest.approx(0.5, abs=0.03)
+    assert abstain_threshold(probabilities, all_right) == pytest.approx(0.3)
+    assert abstain_threshold(probabilities, all_right + 2) == pytest.approx(np.quantile(confidence, 0.2), abs=0.001)
+    assert 0 < abstain_threshold(np.zeros((0, 6)), np.zeros(0, int)) <= 0.5
 
 
 @pytest.mark.shared
-def test_the_packaged_card_counts_the_labels_that_are_there(shared_data: Path) -> None:
+def test_the_packaged_card_says_what_it_was_trained_on_and_how_it_did(shared_data: Path) -> None:
     from pnd_dagster.messages.model_files import PACKAGED_DIR, read_card
 
     counts = dict(pl.read_parquet(shared_data / "author_labels.parquet")["label"].value_counts().iter_rows())
-    assert read_card(PACKAGED_DIR)["trained_on"]["authors"] == {str(label): counts[label] for label in range(6)}
+    card = read_card(PACKAGED_DIR)
+    assert all(0 < card["trained_on"]["authors"][str(label)] <= counts[label] for label in range(6))
+    assert card["results"]
+    assert card["limits"]
