@@ -1,6 +1,7 @@
 """Group `readings`: what others than the classifier read in messages, and how far those who label agree."""
 
 import dagster as dg
+import polars as pl
 
 from pnd_dagster import tables
 from pnd_dagster.automation.conditions import AFTER_NEW_LABELS, DAILY_AT_TWO
@@ -114,7 +115,7 @@ def label_agreement(database: DatabaseResource) -> dg.MaterializeResult:
     )
 
 
-def _confusion_plot(confusion):
+def _confusion_plot(confusion: pl.DataFrame) -> dg.MetadataValue:
     names = confusion.row(0, named=True)
     return matrix(
         confusion,

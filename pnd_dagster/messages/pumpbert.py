@@ -51,7 +51,7 @@ class PumpBert:
             return alone
         unsure = np.flatnonzero(is_asked(linear, self.skip_noise_above))
         if len(unsure):
-            alone[unsure] = self.blend.probabilities(linear[unsure], self.encoder.logits([normalised[place] for place in unsure]))
+            alone[unsure] = self.blend.probabilities(linear[unsure], self.encoder.logits([normalised[place] for place in unsure.tolist()]))
         return alone
 
 

@@ -61,7 +61,7 @@ def simulated_server(
     time_factor: float = 1.0,
     past_pumps: Iterable[tuple[str, str, datetime]] = (),
 ) -> SimulatedExchanges:
-    """The exchanges of a universe, the vendors that know its coins, and a language model, behind one server. Arguments as in `serve_in_process`."""
+    """The exchanges of a universe, its vendors and a language model behind one server. Arguments as in `serve_in_process`."""
     world = World(universe, seed=seed, rate=rate, past_pumps=deal_rows(past_pumps))
 
     def extend(app: web.Application) -> None:
