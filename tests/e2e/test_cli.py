@@ -51,7 +51,7 @@ def test_classify_adds_label_confidence_and_model_version_and_carries_other_colu
     done = pnd("classify", "--messages", messages, "--output", output, "--json")
     assert done.returncode == 0, done.stderr
     labelled = pl.read_parquet(output)
-    assert labelled.columns == [*MESSAGES.columns, "label", "confidence", "model_version"]
+    assert labelled.columns == [*MESSAGES.columns, "label", "confidence", "is_abstained", "model_version"]
     assert labelled["label"].to_list() == [0, 1, 2, 5]
     assert labelled["mood"].to_list() == ["a", "b", "c", "d"]
     assert json.loads(done.stdout)["messages"] == 4
