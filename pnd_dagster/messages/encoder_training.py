@@ -264,7 +264,7 @@ def build_network(texts: Sequence[str], options: EncoderOptions, head_count: int
 def _check_installed(options: EncoderOptions) -> None:
     for name in ("torch", "transformers", "onnx", *(["peft"] if options.method == "lora" else [])):
         if find_spec(name) is None:
-            raise SettingError(f"training needs {name}: run `make install-training` or `pip install 'pnd-dagster[train]'`")
+            raise SettingError(f"training needs {name}: run `make .venv/.trainable`, or `pip install 'pnd-dagster[train]'`")
 
 
 def _additive(mask: Any, dtype: Any) -> Any:
