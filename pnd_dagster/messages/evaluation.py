@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from pnd_dagster.messages.labels import LABEL_COUNT, MessageLabel
@@ -80,6 +81,19 @@ def calibration_error(probabilities: NDArray[np.floating[Any]], labels: NDArray[
     bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, confidence - is_right, minlength=_CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / max(len(labels), 1))
+
+
+def reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], bins: int = 10) -> pl.DataFrame:
+    """For a calibration plot: confidence (mean), accuracy and messages of each bin of confidence of equal width."""
+    confidence = probabilities.max(axis=1)
+    frame = pl.DataFrame(
+        {
+            "bin": np.minimum((confidence * bins).astype(int), bins - 1),
+            "confidence": confidence,
+            "is_right": probabilities.argmax(axis=1) == labels,
+        }
+    )
+    return frame.group_by("bin").agg(pl.col("confidence").mean(), accuracy=pl.col("is_right").mean(), messages=pl.len()).sort("bin")
 
 
 def _class_figures(confusion: NDArray[np.integer[Any]], label: int) -> dict[str, float | int]:

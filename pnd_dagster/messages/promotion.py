@@ -6,9 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from pnd_dagster.errors import SourceError
 from pnd_dagster.messages.classifier import Classifier, load_classifier
@@ -109,16 +107,3 @@ def promote(candidate: Path, promoted: Path) -> None:
     """
     with replacing(promoted) as made:
         shutil.copytree(candidate, made, dirs_exist_ok=True)
-
-
-def reliability(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], bins: int = 10) -> pl.DataFrame:
-    """For a calibration plot: confidence (mean), accuracy and messages of each bin of confidence of equal width."""
-    confidence = probabilities.max(axis=1)
-    frame = pl.DataFrame(
-        {
-            "bin": np.minimum((confidence * bins).astype(int), bins - 1),
-            "confidence": confidence,
-            "is_right": probabilities.argmax(axis=1) == labels,
-        }
-    )
-    return frame.group_by("bin").agg(pl.col("confidence").mean(), accuracy=pl.col("is_right").mean(), messages=pl.len()).sort("bin")

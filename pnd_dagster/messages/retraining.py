@@ -14,9 +14,10 @@ from pnd_dagster.errors import SourceError
 from pnd_dagster.messages.classifier import chosen_model_dir, load_classifier
 from pnd_dagster.messages.dataset import read_examples
 from pnd_dagster.messages.encoder_training import EncoderOptions
+from pnd_dagster.messages.evaluation import reliability
 from pnd_dagster.messages.labelled import read_labelled
 from pnd_dagster.messages.labels import MessageLabel
-from pnd_dagster.messages.promotion import TrainingReport, Verdict, frozen_test, judge, promote, reliability, train_model
+from pnd_dagster.messages.promotion import TrainingReport, Verdict, frozen_test, judge, promote, train_model
 from pnd_dagster.messages.training import Progress
 from pnd_dagster.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Texts as token ids for an encoder: head and tail of long texts, batches of like length. Training and inference share it."""
+"""Texts as token ids for an encoder: head and tail of long texts, in training and at work; batches of like length for training."""
 
 from __future__ import annotations
 

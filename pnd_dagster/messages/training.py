@@ -24,7 +24,7 @@ from pnd_dagster.messages.pumpbert import ENCODER_FILE, LINEAR_FILE, TOKENIZER_F
 from pnd_dagster.messages.splits import Split, check_split, purged
 
 # Raised with every change of what `fit` makes of the same examples and options: kept predictions are of one recipe.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 # How much a label counts, by who gave it. The first sources draw the lines we steer by.
 SOURCE_WEIGHTS = {"human": 1.0, "authors": 1.0, "reader": 0.5, "wild": 0.6, "llm": 0.5, "synthetic": 0.4}
 # To the encoder a label that its reader doubted counts for half; the linear model is better for having them whole.
@@ -122,7 +122,7 @@ def validation_split(examples: pl.DataFrame, seed: int = 0) -> Split:
 
 
 def frozen_test_split(examples: pl.DataFrame) -> Split:
-    """One channel in ten, by a hash of its id, with its human labels as the test side: it stays the same however the data grow.
+    """One channel in ten, by a hash of its id, with its human labels as the test side: the channels stay the same however the data grow.
 
     What `pnd train` writes was never trained on these channels nor on near-duplicates of their tested texts.
     """
@@ -168,9 +168,9 @@ def label_counts(examples: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def data_hash(examples: pl.DataFrame) -> str:
-    """Hash of sources, texts and labels, whatever their order: the same data, the same hash."""
-    rows = examples.select("source", "normalised", "label").sort("source", "normalised", "label")
-    return hashlib.sha256(repr(rows.hash_rows(seed=0).to_list()).encode()).hexdigest()
+    """Hash of all that decides what is learnt and what is split off, whatever the order: the same data, the same hash."""
+    columns = ["source", "channel_id", "normalised", "label", "is_sure"]
+    return hashlib.sha256(examples.select(columns).sort(columns).write_csv().encode()).hexdigest()
 
 
 def _distinct(examples: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from pnd_dagster.messages.evaluation import calibration_error, evaluate, f1_scores, reweighted
+from pnd_dagster.messages.evaluation import calibration_error, evaluate, f1_scores, reliability, reweighted
 
 
 def sample(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,3 +66,12 @@ def test_classes_that_do_not_occur_are_left_out_of_both_scores() -> None:
     assert macro == pytest.approx((1 + 6 / 7) / 2)
     assert weighted == pytest.approx((1 + 6 / 7) / 2)
     assert all(np.isnan(f1_scores(np.zeros((6, 6), int))))
+
+
+def test_reliability_has_confidence_and_accuracy_of_each_bin() -> None:
+    probabilities = np.array([[0.95, 0.05, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0], [0.55, 0.45, 0, 0, 0, 0]])
+    found = reliability(probabilities, np.array([0, 1, 0]))
+    assert found["bin"].to_list() == [5, 9]
+    assert found["accuracy"].to_list() == [1.0, 0.5]
+    assert found["messages"].to_list() == [1, 2]
+    assert found["confidence"].to_list() == pytest.approx([0.55, 0.975])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -14,7 +13,7 @@ from pnd_dagster.messages import model_files
 from pnd_dagster.messages.classifier import load_classifier
 from pnd_dagster.messages.dataset import read_examples
 from pnd_dagster.messages.model_files import read_card, save_model, write_card
-from pnd_dagster.messages.promotion import frozen_test, judge, promote, reliability, train_model
+from pnd_dagster.messages.promotion import frozen_test, judge, promote, train_model
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +146,3 @@ def test_a_card_is_replaced_whole(tmp_path: Path) -> None:
     write_card(tmp_path / "model", read_card(tmp_path / "model") | {"results": {"é": 1}})
     assert read_card(tmp_path / "model")["results"] == {"é": 1}
     assert set(contents(tmp_path / "model")) == {"a", "model.json"}
-
-
-def test_reliability_has_confidence_and_accuracy_of_each_bin() -> None:
-    probabilities = np.array([[0.95, 0.05, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0], [0.55, 0.45, 0, 0, 0, 0]])
-    found = reliability(probabilities, np.array([0, 1, 0]))
-    assert found["bin"].to_list() == [5, 9]
-    assert found["accuracy"].to_list() == [1.0, 0.5]
-    assert found["messages"].to_list() == [1, 2]
-    assert found["confidence"].to_list() == pytest.approx([0.55, 0.975])
