@@ -24,9 +24,10 @@ from pnd_dagster.messages.encoder_training import EncoderOptions
 from pnd_dagster.messages.evaluation import evaluate
 from pnd_dagster.messages.linear import fit_linear
 from pnd_dagster.messages.splits import channel_folds
-from pnd_dagster.messages.training import fit, model_of, source_weights
+from pnd_dagster.messages.training import example_weights, fit, model_of, source_weights
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
+Weigh = Callable[[pl.DataFrame], np.ndarray[Any, Any]]
 ENCODER_FOLDS = (0, 1)
 
 DATA_CHANGES: dict[str, Change] = {
@@ -63,19 +64,20 @@ def _linear_rows(examples: pl.DataFrame) -> list[tuple[str, dict[str, Any]]]:
     rows = [(name, _linear(change(examples), examples)) for name, change in DATA_CHANGES.items()]
     kept = training.SOURCE_WEIGHTS
     training.SOURCE_WEIGHTS = dict.fromkeys(kept, 1.0)
+    rows.append(("doubted labels count for half", _linear(examples, examples, example_weights)))
     rows.append(("all sources count alike", _linear(examples, examples)))
     training.SOURCE_WEIGHTS = kept
     return rows
 
 
-def _linear(changed: pl.DataFrame, examples: pl.DataFrame) -> dict[str, Any]:
+def _linear(changed: pl.DataFrame, examples: pl.DataFrame, weigh: Weigh = source_weights) -> dict[str, Any]:
     """Figures on the test messages of `examples`, whose folds decide; `changed` trains."""
     tested: list[pl.DataFrame] = []
     found: list[np.ndarray[Any, Any]] = []
     for split in channel_folds(examples, source="authors"):
         part = examples[split.test]
         train = _trains(changed, examples[split.train])
-        model = fit_linear(train["normalised"].to_list(), train["label"].to_numpy(), source_weights(train))
+        model = fit_linear(train["normalised"].to_list(), train["label"].to_numpy(), weigh(train))
         texts = part["text"] if changed["normalised"].equals(changed["text"]) else part["normalised"]
         found.append(softmax(model.logits(texts.to_list()) / 1.3))
         tested.append(part)

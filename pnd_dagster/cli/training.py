@@ -75,12 +75,14 @@ def evaluate(
     seed: SeedOption = 0,
     encoder: EncoderOption = None,
     card: Annotated[Path | None, typer.Option(help="Folder of a model whose card gets the figures.")] = None,
+    context: Annotated[bool, typer.Option("--context", help="Also what the channel's earlier messages add, for channel_disjoint.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure how the classifier is trained, by the protocols of docs/quality.md; hours on a CPU, minutes for --method linear."""
+    from pnd_dagster.messages.context import measure_context
     from pnd_dagster.messages.dataset import read_examples
     from pnd_dagster.messages.model_files import read_card, write_card
-    from pnd_dagster.messages.protocols import PROTOCOLS, run_protocol
+    from pnd_dagster.messages.protocols import PROTOCOLS, run_protocol, shipped_predictions
 
     options = _options(method, epochs, seed, encoder)
     names = protocol or list(PROTOCOLS)
@@ -104,6 +106,10 @@ def evaluate(
                 results[name] = {"protocol": PROTOCOLS[name]} | found
             else:
                 say(f"{name}: other folds are not done yet")
+        first = shipped_predictions("channel_disjoint", examples, options, work) if context and "channel_disjoint" in results else None
+        if first is not None:
+            bar.update(task, description="the channel's context")
+            results["channel_disjoint"]["with_context"] = measure_context(examples, data / "telegram_messages.parquet", first)
     if card is not None and whole is not None:
         write_card(card, whole | {"results": whole.get("results", {}) | results})
     if as_json:

@@ -96,6 +96,12 @@ def run_protocol(
     return None if kept is None else figures_of(kept, examples[tested])
 
 
+def shipped_predictions(protocol: str, examples: pl.DataFrame, options: EncoderOptions | None, work: Path) -> NDArray[np.float32] | None:
+    """Probabilities [n, 6] of the tested messages that `run_protocol` kept, fold by fold; None where a fold is missing."""
+    kept = _kept(protocol, examples, options, work, len(splits_of(protocol, examples)))
+    return None if kept is None else kept["shipped"]
+
+
 def _near_duplicates_purged(
     examples: pl.DataFrame,
     options: EncoderOptions | None,
