@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_config_path("pnd-dagster") / "telegram.session",
         description="Telegram session, mode 0600, outside any repository",
     )
+    telegram_address: str | None = Field(
+        None, pattern=r"^[^:]+:\d+$", description="host:port of a simulated Telegram (`pnd simulate`); empty means the real one"
+    )
     media_max_bytes: int = Field(5_000_000, ge=0, description="Photos above this size are not downloaded")
 
     tgstat_token: SecretStr | None = Field(None, description="Token of TGStat's API, for channel discovery")
@@ -96,6 +99,22 @@ class Settings(BaseSettings):
     openai_requests_per_minute: int = Field(300, ge=1, description="Requests are spaced so that no minute has more")
     openai_usd_per_day: float = Field(5.0, ge=0, description="Asking stops for the day (UTC) before it costs more")
 
+    score_rule: str = Field("default", description="Rule that ranks candidates: default, paper_before or paper_after")
+    watch_lead_seconds: int = Field(600, ge=30, le=7200, description="How long before the announced start a watch is started")
+
+    alert_webhook_url: str | None = Field(None, description="Alerts are posted there as JSON")
+    alert_webhook_secret: SecretStr | None = Field(None, description="Key of the HMAC-SHA256 signature of webhook alerts")
+    alert_file: Path | None = Field(
+        None, description="Alerts are appended there, a JSON object a line; empty means alerts.jsonl in PND_HOME"
+    )
+    alert_email_to: Annotated[list[str], NoDecode] = Field(default_factory=list, description="Addresses that get alerts by e-mail")
+    alert_email_from: str = Field("pnd-dagster@localhost", description="Sender of alerts by e-mail")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port, or smtps:// for TLS from the start")
+    alert_cooldown_seconds: int = Field(60, ge=0, description="An alert of the same stage and subject is held back for so long")
+
+    backtest_trades: Path | None = Field(None, description="Parquet of tick trades around known pumps, for the backtest assets")
+    backtest_events: Path | None = Field(None, description="CSV of those pumps: event_id, event_coin, event_time")
+
     ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
 
     @field_validator("export_zone")
@@ -112,7 +131,7 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return [part for part in value.split(":") if part] if isinstance(value, str) else value
 
-    @field_validator("tgstat_countries", "exchanges", mode="before")
+    @field_validator("tgstat_countries", "exchanges", "alert_email_to", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -124,7 +143,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(wrong)}: expected ids such as {', '.join(EXCHANGES)}")
         return value
 
-    @field_validator("home", "telegram_session_file", "model_dir", "training_dir")
+    @field_validator("home", "telegram_session_file", "model_dir", "training_dir", "alert_file", "backtest_trades", "backtest_events")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None

@@ -153,7 +153,7 @@ def unread(
         sa.func.coalesce(other.edited_at, other.occurred_at) < sa.func.coalesce(message.edited_at, message.occurred_at),
     )
     # The first revision we hold counts from the message's own time, as in the replay.
-    date = sa.case((is_later_revision, message.edited_at), else_=message.occurred_at).label("date")
+    date = sa.case((is_later_revision, sa.func.coalesce(message.edited_at, message.occurred_at)), else_=message.occurred_at).label("date")
     statement = (
         sa.select(message.channel_id, message.message_id, message.revision_id, date, message.text, label.label)
         .where(*(label[name] == message[name] for name in Revision._fields))

@@ -17,7 +17,7 @@ from pnd_dagster.events.schedule import schedule_pumps
 from pnd_dagster.images.store import effective_readings
 from pnd_dagster.messages.classifier import Classifier
 from pnd_dagster.messages.labelling import HUMAN, LANGUAGE_MODEL
-from pnd_dagster.storage import Written, read_frame, replace_window, transaction, upsert
+from pnd_dagster.storage import Written, locks, read_frame, replace_window, transaction, upsert
 from pnd_dagster.tables import (
     CHANNEL_BUILDS,
     MESSAGE_LABELS,
@@ -29,8 +29,6 @@ from pnd_dagster.tables import (
 )
 
 CHANNELS_PER_STEP = 20
-# Any constant: whoever holds this advisory lock builds, the others wait.
-BUILD_LOCK = 8_144_212
 
 
 class Rebuilt(NamedTuple):
@@ -59,11 +57,11 @@ def rebuild_events(
         on_progress: called with channels done and channels to do.
     """
     with engine.connect() as lock:
-        lock.execute(sa.select(sa.func.pg_advisory_lock(BUILD_LOCK)))
+        lock.execute(sa.select(sa.func.pg_advisory_lock(locks.EVENT_BUILD)))
         try:
             return _rebuild(engine, affected_channels(engine, classifier, channel_ids), classifier, on_progress)
         finally:
-            lock.execute(sa.select(sa.func.pg_advisory_unlock(BUILD_LOCK)))
+            lock.execute(sa.select(sa.func.pg_advisory_unlock(locks.EVENT_BUILD)))
 
 
 def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Collection[int] | None = None) -> pl.DataFrame:

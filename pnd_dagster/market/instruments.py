@@ -15,7 +15,7 @@ from pnd_dagster.errors import SourceError, TransientError
 from pnd_dagster.market.derivatives import classify
 from pnd_dagster.market.rest import ask, open_client, translated
 from pnd_dagster.settings import Settings
-from pnd_dagster.storage import Written, read_frame, transaction, upsert
+from pnd_dagster.storage import Written, locks, read_frame, transaction, upsert
 from pnd_dagster.tables import INSTRUMENTS, polars_schema
 
 QUOTE = "USDT"
@@ -24,8 +24,6 @@ MIN_REMAINING_RATIO = 0.5
 # Of a token that lives on several networks, CoinMarketCap mostly names the contract of the first of these.
 _NETWORKS = ("ERC20", "ETH", "BEP20", "BSC", "SOL", "SPL", "TRC20", "TRX", "MATIC", "POLYGON", "ARBONE", "ARBITRUM", "BASE", "AVAXC")
 _CONTRACT_FIELDS = ("contractAddress", "contract", "contract_address")
-# Any constant: who refreshes one exchange's list holds it together with the exchange's hash.
-_LOCK = 8_144_213
 
 
 class ListedMarket(NamedTuple):
@@ -118,7 +116,7 @@ def refresh_instruments(engine: sa.Engine, exchange: str, markets: Iterable[List
     """
     found = {market.market_id: market for market in markets}
     with transaction(engine) as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, sa.func.hashtext(exchange))))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(locks.INSTRUMENTS, sa.func.hashtext(exchange))))
         current = read_frame(engine, sa.select(INSTRUMENTS).where(INSTRUMENTS.c.exchange == exchange, INSTRUMENTS.c.valid_to.is_(None)))
         if not found or len(found) < MIN_REMAINING_RATIO * current.height:
             raise SourceError(

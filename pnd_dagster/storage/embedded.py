@@ -7,7 +7,6 @@ user can reach.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import importlib.util
 import json
 import os
@@ -15,6 +14,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -125,12 +125,8 @@ def _server_folder(home: Path) -> Path:
     if folder.is_symlink():
         raise DatabaseError(f"the database of {home} is gone: {folder.readlink()} does not exist; remove {folder} to begin anew")
     if os.geteuid() == 0 and not _reachable_by_others(home):
-        outside = Path("/var/tmp") / f"pnd-dagster-{hashlib.sha256(str(home).encode()).hexdigest()[:16]}"  # noqa: S108 - mkdir is exclusive
-        try:
-            outside.mkdir(mode=0o700)
-        except FileExistsError:
-            if outside.is_symlink() or outside.stat().st_uid != NOBODY:
-                raise DatabaseError(f"{outside} exists and is not ours; remove it or set PND_HOME to another folder") from None
+        # A new one each time: the data of an earlier installation at the same path are not this one's.
+        outside = Path(tempfile.mkdtemp(prefix="pnd-dagster-", dir="/var/tmp"))
         folder.symlink_to(outside)
         folder = outside
     else:

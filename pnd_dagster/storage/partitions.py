@@ -13,10 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
+from pnd_dagster.storage import locks
 from pnd_dagster.storage.bulk import transaction
 
-# Any constant: whoever holds this advisory lock makes or drops partitions, the others wait.
-PARTITION_LOCK = 8_144_212
 DAYS_AHEAD = 3
 
 
@@ -44,7 +43,7 @@ def make_days(engine: sa.Engine, tables: Iterable[sa.Table], days: Iterable[date
     wanted = [(table, day) for table in tables for day in sorted(days)]
     made: list[str] = []
     with transaction(engine) as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(PARTITION_LOCK)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(locks.PARTITIONS)))
         for table, day in wanted:
             name = partition_name(table, day)
             if name in _attached(connection, table):
@@ -88,11 +87,11 @@ def drop_before(engine: sa.Engine, tables: Iterable[sa.Table], first_kept: date)
 def _alone(engine: sa.Engine) -> Generator[sa.Connection]:
     """A connection without a transaction around it (DETACH CONCURRENTLY needs that), holding the lock."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as outside, transaction(outside) as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(PARTITION_LOCK)))
+        connection.execute(sa.select(sa.func.pg_advisory_lock(locks.PARTITIONS)))
         try:
             yield connection
         finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(PARTITION_LOCK)))
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(locks.PARTITIONS)))
 
 
 def _attached(connection: sa.Connection, table: sa.Table) -> dict[str, bool]:

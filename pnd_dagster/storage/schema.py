@@ -15,12 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pnd_dagster.errors import DatabaseError
 from pnd_dagster.settings import Settings
+from pnd_dagster.storage import locks
 from pnd_dagster.storage.engine import check_connection, create_databases, create_engine, database_url
 from pnd_dagster.tables import METADATA, SCHEMAS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Any constant: whoever holds this advisory lock migrates, the others wait.
-UPGRADE_LOCK = 8_144_211
 # Day partitions of the metric tables come and go with retention; they are no part of the declared schema.
 DAY_PARTITION = re.compile(r"_p\d{8}$")
 
@@ -51,7 +50,7 @@ def connect(settings: Settings) -> sa.Engine:
 def upgrade(engine: sa.Engine) -> str:
     """Brings the database to the newest revision and returns it; several at once wait for each other."""
     with engine.connect() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(UPGRADE_LOCK)))
+        connection.execute(sa.select(sa.func.pg_advisory_lock(locks.UPGRADE)))
         try:
             for schema in SCHEMAS:
                 connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
@@ -64,7 +63,7 @@ def upgrade(engine: sa.Engine) -> str:
             raise DatabaseError(f"migration failed: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}") from error
         finally:
             connection.rollback()
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(UPGRADE_LOCK)))
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(locks.UPGRADE)))
     return head_revision()
 
 

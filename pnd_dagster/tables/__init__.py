@@ -39,6 +39,21 @@ from pnd_dagster.tables.market import (
     TRADE_METRIC_COLUMNS,
     TRADE_METRICS,
 )
+from pnd_dagster.tables.out import (
+    ALERT_MUTES,
+    ALERT_STAGES,
+    ALERT_STATES,
+    ALERTS,
+    BACKTEST_SOURCES,
+    DETECTED_PUMPS,
+    RANKING_BACKTEST,
+    RANKING_BACKTEST_EVENTS,
+    RANKING_TICKS,
+    TARGET_RANKINGS,
+    WATCH_RESULTS,
+    WATCH_STATES,
+    WATCHES,
+)
 from pnd_dagster.tables.raw import (
     CHANNEL_STATUSES,
     DEAD_LETTERS,
@@ -59,10 +74,15 @@ from pnd_dagster.tables.readings import (
     MESSAGE_WARNING_SIGNS,
 )
 
-SCHEMAS = ("raw", "core")
+SCHEMAS = ("raw", "core", "out")
 
 __all__ = [
+    "ALERTS",
+    "ALERT_MUTES",
+    "ALERT_STAGES",
+    "ALERT_STATES",
     "ANNOUNCEMENT_STATUSES",
+    "BACKTEST_SOURCES",
     "BOOK_LEVELS",
     "BOOK_METRIC_COLUMNS",
     "BUCKET_COMMITS",
@@ -76,6 +96,7 @@ __all__ = [
     "COINMARKETCAP_SNAPSHOTS",
     "COIN_LINKS",
     "DEAD_LETTERS",
+    "DETECTED_PUMPS",
     "FEED_GAPS",
     "GAP_REASONS",
     "HEARTBEATS",
@@ -101,8 +122,12 @@ __all__ = [
     "PUMP_ANNOUNCEMENTS",
     "PUMP_EVENTS",
     "PUMP_RELEASES",
+    "RANKING_BACKTEST",
+    "RANKING_BACKTEST_EVENTS",
+    "RANKING_TICKS",
     "SCHEDULED_PUMPS",
     "SCHEMAS",
+    "TARGET_RANKINGS",
     "TELEGRAM_CHANNELS",
     "TELEGRAM_CURSORS",
     "TELEGRAM_MESSAGES",
@@ -110,6 +135,9 @@ __all__ = [
     "TRADE_METRICS",
     "TRADE_METRIC_COLUMNS",
     "VENDOR_QUOTAS",
+    "WATCHES",
+    "WATCH_RESULTS",
+    "WATCH_STATES",
     "conform",
     "polars_schema",
     "primary_key",

@@ -26,7 +26,7 @@ from pnd_dagster.messages.llm.prompts import PROMPT_VERSION
 from pnd_dagster.messages.llm.replies import Reply, read_completion
 from pnd_dagster.messages.llm.store import Asked, Received, Revision
 from pnd_dagster.settings import Settings
-from pnd_dagster.storage import transaction, upsert
+from pnd_dagster.storage import locks, transaction, upsert
 from pnd_dagster.storage.dead_letters import Refusal, dead_letters
 from pnd_dagster.tables import DEAD_LETTERS, LLM_REPLIES
 
@@ -40,8 +40,6 @@ MAX_REQUESTS, MAX_BYTES = 20_000, 100_000_000
 _FINISHED = frozenset({"completed", "expired", "cancelled", "failed"})
 # A batch ends within a day; older ones were collected, or their files are gone.
 _LOOK_BACK = timedelta(days=14)
-# Any constant: whoever holds this advisory lock submits and collects, the others do without.
-_BATCH_LOCK = 8_144_213
 # Stands in place of a reply from submission to collection, with the highest price, so that the day's limit knows of it.
 WAITING = "waits for its batch"
 
@@ -83,7 +81,7 @@ def ask_all_by_batch(
             return asker.total
 
     with engine.connect() as lock:
-        is_ours = lock.execute(sa.select(sa.func.pg_try_advisory_lock(_BATCH_LOCK))).scalar_one()
+        is_ours = lock.execute(sa.select(sa.func.pg_try_advisory_lock(locks.LLM_BATCH))).scalar_one()
         # Nothing is pending in this transaction while the vendor works, which may take a day.
         lock.commit()
         if not is_ours:
@@ -91,7 +89,7 @@ def ask_all_by_batch(
         try:
             return asyncio.run(main())
         finally:
-            lock.execute(sa.select(sa.func.pg_advisory_unlock(_BATCH_LOCK)))
+            lock.execute(sa.select(sa.func.pg_advisory_unlock(locks.LLM_BATCH)))
             lock.commit()
 
 

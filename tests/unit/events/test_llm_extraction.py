@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from pnd_dagster.errors import SchemaError
-from pnd_dagster.events.llm_extraction import extract_labelled, extract_labelled_by_batch, extract_with_llm
+from pnd_dagster.events.llm_extraction import extract_labelled, extract_labelled_by_batch, extract_with_llm, unread
 from pnd_dagster.messages.llm.asking import Tally
 from pnd_dagster.settings import Settings
 from pnd_dagster.simulator.llm import LLM_KEY, LlmServer, serve_llm
@@ -311,3 +311,25 @@ def test_an_edit_counts_from_when_it_was_written(
     posted = {json.loads(request.body["messages"][1]["content"])["posted_at"] for request in llm.asked()}
     assert edited_at.isoformat(timespec="minutes") in posted
     assert POSTED_AT.isoformat(timespec="minutes") in posted
+
+
+def test_two_sources_that_differ_in_a_message_without_an_edit_are_both_read(
+    engine: sa.Engine, llm_settings: Settings, stored: NamedClassifier
+) -> None:
+    later = POSTED_AT + timedelta(hours=1)
+    other = messages(("Next pump: tomorrow 18:00 GMT on Kucoin", 0)).with_columns(revision_id=pl.lit(98))
+    upsert(
+        engine,
+        TELEGRAM_MESSAGES,
+        other.select("channel_id", "message_id", "revision_id", "text", ingested_at="date").with_columns(
+            is_deleted=pl.lit(False), kind=pl.lit("message"), source=pl.lit("simulated"), occurred_at=pl.lit(later)
+        ),
+    )
+    upsert(
+        engine,
+        MESSAGE_LABELS,
+        other.select("channel_id", "message_id", "revision_id", "label", labelled_at="date").with_columns(
+            labeller=pl.lit(stored.name), labeller_version=pl.lit(stored.version), is_abstained=pl.lit(False)
+        ),
+    )
+    assert {later, POSTED_AT} <= set(unread(engine, llm_settings, stored)["date"])

@@ -1,0 +1,1 @@
+"""Which coin stands out: windows against their history, scores, ranks, and why."""
