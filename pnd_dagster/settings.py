@@ -58,9 +58,6 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_config_path("pnd-dagster") / "telegram.session",
         description="Telegram session, mode 0600, outside any repository",
     )
-    telegram_address: str | None = Field(
-        None, pattern=r"^[^:]+:\d+$", description="host:port of a simulated Telegram (`pnd simulate`); empty means the real one"
-    )
     media_max_bytes: int = Field(5_000_000, ge=0, description="Photos above this size are not downloaded")
 
     tgstat_token: SecretStr | None = Field(None, description="Token of TGStat's API, for channel discovery")

@@ -17,7 +17,7 @@ RELATIVE_FLOOR = 1e-6
 def z_scores(values: Floats, history: Moments) -> Floats:
     """z = (x - mu) / sigma, with the sample's sigma; NaN where x is unknown or history has fewer than `MIN_WINDOWS` windows.
 
-    Where history never moved, any x beyond the floor is infinitely far: rules clip it, or leave it out.
+    Where history never moved, any x beyond the floor is further than anything else: rules clip it.
 
     Args:
         values: metrics over the windows up to now, any shape.

@@ -1,0 +1,47 @@
+"""The ranking of one tick: the one function that live, backtest and replay call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pnd_dagster.market.book_metrics import Booleans, Floats, Integers
+from pnd_dagster.market.moments import Moments
+from pnd_dagster.ranking.rules import NEUTRAL, ScoreRule, ranks, scores
+from pnd_dagster.ranking.zscores import z_scores
+
+
+class Ranking(NamedTuple):
+    """Candidates of one exchange at one moment.
+
+    Attributes:
+        instrument_ids: [instruments], in the order they were given.
+        score: [instruments], normalised across them; `NEUTRAL` where nothing is known.
+        rank: [instruments], 1 for the highest score; equal scores have their mean rank.
+        is_active: [instruments], False where nothing is known.
+        z: [instruments, rule.columns], NaN where unknown.
+    """
+
+    instrument_ids: Integers
+    score: Floats
+    rank: Floats
+    is_active: Booleans
+    z: Floats
+
+
+def rank(instrument_ids: Integers, values: Floats, history: Moments, rule: ScoreRule) -> Ranking:
+    """Ranks instruments by how far their latest windows lie from their own history.
+
+    Args:
+        instrument_ids: [instruments].
+        values: [instruments, `METRICS`, `HORIZONS`], metrics over the windows up to now.
+        history: the same shape, moments over earlier windows.
+        rule: what counts.
+    """
+    metrics, horizons = (np.array(places) for places in zip(*rule.columns, strict=True))
+    part = Moments(*(array[:, metrics, horizons] for array in history))
+    z = z_scores(values[:, metrics, horizons], part)
+    score = scores(z, rule)
+    is_active = ~np.isnan(score)
+    return Ranking(instrument_ids, np.where(is_active, score, NEUTRAL), ranks(score), is_active, z)
