@@ -40,7 +40,7 @@ def rank(instrument_ids: Integers, values: Floats, history: Moments, rule: Score
         rule: what counts.
     """
     metrics, horizons = (np.array(places) for places in zip(*rule.columns, strict=True))
-    part = Moments(*(array[:, metrics, horizons] for array in history))
+    part = Moments(history.n[:, metrics, horizons], history.mean[:, metrics, horizons], history.m2[:, metrics, horizons])
     z = z_scores(values[:, metrics, horizons], part)
     score = scores(z, rule)
     is_active = ~np.isnan(score)
