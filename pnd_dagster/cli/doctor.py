@@ -55,6 +55,8 @@ def examine() -> list[Finding]:
         "tgstat": _tgstat,
         "exchanges": _exchanges,
         "collectors": _collectors,
+        "ranking": _ranking,
+        "alerts": _alerts,
         "lunarcrush": _lunarcrush,
         "coinmarketcap": _coinmarketcap,
         "dagster": _dagster,
@@ -97,6 +99,8 @@ def _classifier(settings: Settings) -> Finding:
         if folder == settings.promoted_model_dir
         else "the one that ships"
     )
+    if folder == settings.model_dir and settings.promoted_model_dir.exists():
+        kind += "; the promoted model is not used while that is set"
     return Finding("classifier", "ok", f"version {load_classifier(folder).version}, {kind}")
 
 
@@ -196,6 +200,45 @@ def _collectors(settings: Settings) -> Finding:
             "collectors", "broken", f"silent or not healthy: {', '.join(silent['name'])}", "look at their output; `pnd collect` again"
         )
     return Finding("collectors", "ok", f"{beats.height} running, lag at most {beats['lag_seconds'].max() or 0:.2f} s")
+
+
+def _ranking(settings: Settings) -> Finding:
+    import sqlalchemy as sa
+
+    from pnd_dagster.ranking.rules import rule_by_name
+    from pnd_dagster.storage import connect, read_frame
+    from pnd_dagster.tables import INSTRUMENTS, METRIC_ROLLUPS
+
+    rule, rollup = rule_by_name(settings.score_rule), METRIC_ROLLUPS.c
+    try:
+        engine = connect(settings)
+    except PndError:
+        return Finding("ranking", "off", "unknown without the database", "mend the database first")
+    hours = read_frame(
+        engine,
+        sa.select(INSTRUMENTS.c.exchange, sa.func.count(rollup.hour_end_at.distinct()).label("hours"))
+        .join(METRIC_ROLLUPS, rollup.instrument_id == INSTRUMENTS.c.instrument_id)
+        .where(rollup.hour_end_at > sa.func.now() - sa.text("interval '72 hours'"))
+        .group_by(INSTRUMENTS.c.exchange)
+        .order_by(INSTRUMENTS.c.exchange),
+    )
+    if hours.is_empty():
+        return Finding(
+            "ranking", "off", "no history of the last 72 hours: every coin would be neutral", "let `pnd collect` run for some hours"
+        )
+    known = ", ".join(f"{exchange} {count} h" for exchange, count in hours.iter_rows())
+    return Finding("ranking", "ok", f"rule {rule.name}; history of the last 72 hours: {known}")
+
+
+def _alerts(settings: Settings) -> Finding:
+    if settings.alert_webhook_url is not None and settings.alert_webhook_secret is None:
+        return Finding("alerts", "broken", "webhook alerts would not be signed", "set PND_ALERT_WEBHOOK_SECRET")
+    if bool(settings.alert_email_to) != (settings.smtp_url is not None):
+        return Finding("alerts", "broken", "e-mail needs both PND_ALERT_EMAIL_TO and PND_SMTP_URL", "set both, or none")
+    channels = ["file", "log"]
+    channels += ["webhook"] if settings.alert_webhook_url is not None else []
+    channels += ["e-mail"] if settings.alert_email_to else []
+    return Finding("alerts", "ok", f"to {', '.join(channels)}; `pnd alert test` tries them")
 
 
 def _lunarcrush(settings: Settings) -> Finding:

@@ -55,6 +55,8 @@ def train(
             put_in_use(output, settings().promoted_model_dir)
         result |= {"is_promoted": verdict.is_promoted, "reason": verdict.reason}
         say(f"{'promoted' if verdict.is_promoted else 'not promoted'}: {verdict.reason}")
+        if verdict.is_promoted and settings().model_dir is not None:
+            say("PND_MODEL_DIR is set: that model stays in use until the setting is emptied")
     if as_json:
         print_json(result)
     elif report.figures is not None:
