@@ -1,6 +1,6 @@
 """The graph. One module per group; only definitions."""
 
-from assets import candidates, events, market, messages, models, readings, snapshots, telegram
+from assets import candidates, events, market, messages, models, rankings, readings, snapshots, telegram
 
 ASSET_GROUPS = {
     "telegram": [telegram],
@@ -11,4 +11,5 @@ ASSET_GROUPS = {
     "market": [market],
     "snapshots": [snapshots],
     "candidates": [candidates],
+    "rankings": [rankings],
 }

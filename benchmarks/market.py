@@ -112,13 +112,13 @@ def _listed(engine: sa.Engine) -> None:
     assert read_frame(engine, sa.select(METRIC_ROLLUPS)).height == COINS * HOURS
 
 
-def fill_rollups(engine: sa.Engine) -> None:
+def fill_rollups(engine: sa.Engine, coins: int = COINS) -> None:
     """One made-up hour, written out as many."""
     width = len(METRICS) * len(HORIZONS)
     generator = np.random.default_rng(0)
-    arrays = {"n": generator.integers(1, 180, (COINS, width)), "mean": generator.lognormal(size=(COINS, width))}
-    arrays["m2"] = generator.lognormal(size=(COINS, width))
-    ids = pl.DataFrame({"instrument_id": np.arange(COINS) * 7919})
+    arrays = {"n": generator.integers(1, 180, (coins, width)), "mean": generator.lognormal(size=(coins, width))}
+    arrays["m2"] = generator.lognormal(size=(coins, width))
+    ids = pl.DataFrame({"instrument_id": np.arange(coins) * 7919})
     listed = {"exchange": "kucoin", "quote_symbol": "USDT", "quote_id": "USDT", "is_derivative": False, "valid_from": NOW}
     names = [pl.col("instrument_id").cast(pl.String).alias(name) for name in ("market_id", "symbol", "base_symbol", "base_id")]
     upsert(engine, INSTRUMENTS, ids.with_columns(*names, *(pl.lit(value).alias(name) for name, value in listed.items())))

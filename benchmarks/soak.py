@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _peace(settings: Settings, engine: sa.Engine, served: ServedExchanges, folder: Path, seconds: float) -> bool:
-    with _collecting(settings, folder / "peace.log") as collectors:
+    with collecting(settings, folder / "peace.log") as collectors:
         time.sleep(WARM_SECONDS)
         before, started_at = served.status(), datetime.now(UTC)
         samples = [_sample(collectors.pid, served)]
@@ -92,7 +92,7 @@ def _peace(settings: Settings, engine: sa.Engine, served: ServedExchanges, folde
 def _war(settings: Settings, engine: sa.Engine, served: ServedExchanges, folder: Path, kills: int) -> bool:
     rng = random.Random(5)  # noqa: S311
     done: list[str] = []
-    with _collecting(settings, folder / "war.log") as collectors:
+    with collecting(settings, folder / "war.log") as collectors:
         time.sleep(WARM_SECONDS)
         started_at = datetime.now(UTC)
         for number in range(kills):
@@ -152,7 +152,7 @@ def _break(served: ServedExchanges, what: str, exchange: str, rng: random.Random
 
 
 @contextlib.contextmanager
-def _collecting(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def collecting(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PND_")} | environment(settings)
     command = [sys.executable, "-m", "pnd_dagster", "collect", "--exchange", "all"]
     with log.open("wb") as output, subprocess.Popen(command, env=variables, stdout=output, stderr=output) as process:

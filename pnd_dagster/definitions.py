@@ -11,6 +11,7 @@ from assets import ASSET_GROUPS
 from pnd_dagster.automation.jobs import CHECKS_JOB, COINS_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB, TRAINING_JOB
 from pnd_dagster.automation.schedules import SCHEDULES
 from pnd_dagster.automation.sensors import SENSORS
+from pnd_dagster.automation.watches import watch_pump_job
 from pnd_dagster.resources.classifier import ClassifierResource
 from pnd_dagster.resources.database import DatabaseResource
 
@@ -28,9 +29,11 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
         ],
         asset_checks=[check for modules in ASSET_GROUPS.values() for module in modules for check in module.CHECKS],
-        jobs=[MESSAGES_JOB, EVENTS_JOB, COINS_JOB, MARKET_JOB, CHECKS_JOB, TRAINING_JOB],
+        jobs=[MESSAGES_JOB, EVENTS_JOB, COINS_JOB, MARKET_JOB, CHECKS_JOB, TRAINING_JOB, watch_pump_job],
         schedules=list(SCHEDULES),
         sensors=list(SENSORS),
+        # A process per step imports everything anew: dozens of checks would starve a watch that runs beside them.
+        executor=dg.in_process_executor,
         resources={"database": DatabaseResource(), "classifier": ClassifierResource()} | dict(resources or {}),
     )
 

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     openai_requests_per_minute: int = Field(300, ge=1, description="Requests are spaced so that no minute has more")
     openai_usd_per_day: float = Field(5.0, ge=0, description="Asking stops for the day (UTC) before it costs more")
 
-    score_rule: str = Field("default", description="Rule that ranks candidates: default, paper_before or paper_after")
+    score_rule: str = Field("default", description="Rule that ranks candidates: default, prototype, paper_before or paper_after")
     watch_lead_seconds: int = Field(600, ge=30, le=7200, description="How long before the announced start a watch is started")
 
     alert_webhook_url: str | None = Field(None, description="Alerts are posted there as JSON")
@@ -107,7 +107,9 @@ class Settings(BaseSettings):
     alert_email_to: Annotated[list[str], NoDecode] = Field(default_factory=list, description="Addresses that get alerts by e-mail")
     alert_email_from: str = Field("pnd-dagster@localhost", description="Sender of alerts by e-mail")
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port, or smtps:// for TLS from the start")
-    alert_cooldown_seconds: int = Field(60, ge=0, description="An alert of the same stage and subject is held back for so long")
+    alert_cooldown_seconds: int = Field(
+        60, ge=0, description="The same stage of the same pump (announced, candidates, target suspected) is not told again within so long"
+    )
 
     backtest_trades: Path | None = Field(None, description="Parquet of tick trades around known pumps, for the backtest assets")
     backtest_events: Path | None = Field(None, description="CSV of those pumps: event_id, event_coin, event_time")

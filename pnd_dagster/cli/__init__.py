@@ -8,19 +8,26 @@ import typer
 
 from pnd_dagster import __version__
 from pnd_dagster.cli import (
+    alerts,
+    backtest,
     channels,
     database,
     demo,
+    detect,
     doctor,
+    explain,
     images,
     llm,
     market,
     messages,
     orchestration,
+    replay,
     review,
     simulate,
     telegram,
     training,
+    up,
+    watch,
 )
 from pnd_dagster.cli.console import fail
 from pnd_dagster.errors import PndError
@@ -33,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(database.app, name="db", help="The database: start, stop, upgrade, url.")
 app.add_typer(channels.app, name="channels", help="Channels we know, and what a human decides about them.")
+app.add_typer(alerts.app, name="alert", help="Alerts: try the channels, list, mute, unmute.")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("import")(messages.import_)
@@ -46,10 +54,17 @@ app.command("review")(review.review)
 app.command("login")(telegram.login)
 app.command("listen")(telegram.listen)
 app.command("collect")(market.collect)
+app.command("detect")(detect.detect)
 app.command("plot")(market.plot)
 app.command("simulate")(simulate.simulate)
+app.command("backtest")(backtest.backtest)
+app.command("explain")(explain.explain)
+app.command("deliver")(alerts.deliver)
 app.command("run")(orchestration.run)
 app.command("ui")(orchestration.ui)
+app.command("up")(up.up)
+app.command("watch")(watch.watch)
+app.command("replay")(replay.replay)
 
 
 @app.callback(invoke_without_command=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import typer
 
 from pnd_dagster.cli.console import say
@@ -27,6 +30,23 @@ def start() -> None:
 def stop() -> None:
     """Stop the embedded server cleanly; its data stays."""
     say("stopped" if embedded.stop(settings().home) else "it was not running")
+
+
+@app.command("serve")
+def serve() -> None:
+    """Keep the embedded server running until Ctrl-C, start it again when it ends by itself, and stop it at the end."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    is_told = False
+    try:
+        while not stop.is_set():
+            if not is_told or not embedded.is_running(settings().home):
+                is_told, server = True, embedded.start(settings().home, port=settings().database_port)
+                say(f"Postgres runs on 127.0.0.1:{server.port}, data in {settings().home}")
+            stop.wait(0.5)
+    finally:
+        embedded.stop(settings().home)
 
 
 @app.command("upgrade")

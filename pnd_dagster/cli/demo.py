@@ -1,24 +1,26 @@
-"""`pnd demo`: the main job and the collectors, on a simulated world or, where sources are configured, on the real one."""
+"""`pnd demo`: the main job and all services, on a simulated world or, where sources are configured, on the real one."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from typing import Annotated
 
 import polars as pl
 import sqlalchemy as sa
 import typer
 
-from pnd_dagster.cli.console import print_table, progress, say
+from pnd_dagster.cli.console import fail, print_table, progress, say
 from pnd_dagster.cli.orchestration import first_day, run_main_job_with_progress
-from pnd_dagster.cli.simulated_world import DAYS, SimulatedWorld, simulated_world
+from pnd_dagster.cli.simulated_world import CHANGES_PER_SECOND, COINS, DAYS, SEED, SimulatedWorld, simulated_world
+from pnd_dagster.cli.up import PND, log_folder
 from pnd_dagster.settings import Settings, environment, settings
 from pnd_dagster.storage import connect, read_frame
 from pnd_dagster.tables import PUMP_EVENTS
@@ -26,25 +28,26 @@ from pnd_dagster.telegram.sessions import session_file
 
 SAME_RELEASE = timedelta(hours=2)
 COLLECT_SECONDS = 40
-# What collectors are given to write what they hold.
-ENDING_SECONDS = 40
+# What `pnd up` is given to end all it started.
+ENDING_SECONDS = 90.0
 
 
 def demo(
     exit_: Annotated[bool, typer.Option("--exit", help="End instead of serving the Dagster UI.")] = False,
 ) -> None:
-    """Import messages, run the whole graph through Dagster, collect order books and trades, show what was found, serve the UI."""
+    """Import messages, run the whole graph, then everything live: a pump is announced, watched, ranked, released, and told of."""
     # Ended either way, also in the background, it ends what it started.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    _refuse_taken_port(settings())
     if has_real_sources(settings()):
         configured = settings()
         say(f"sources: {_sources(configured)}")
-        succeeded = _show(configured, exit_, first=first_day() if configured.archives else _first_of(DAYS))
+        succeeded = _show_real(configured, exit_)
     else:
         say("no sources are configured: simulating channels, exchanges and vendors (all is made up, scores on it say nothing about skill)")
         with simulated_world(settings()) as world:
-            succeeded = _show(world.settings, exit_, first=_first_of(DAYS), world=world)
+            succeeded = _show_simulated(world, exit_)
     if not succeeded:
         raise typer.Exit(1)
 
@@ -64,17 +67,19 @@ def _first_of(days: int) -> str:
     return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
 
 
-def _show(configured: Settings, exit_: bool, *, first: str, world: SimulatedWorld | None = None) -> bool:
+def _refuse_taken_port(configured: Settings) -> None:
+    """Said before minutes of work, not after."""
+    from pnd_dagster.automation.instance import serve_command
+
+    serve_command(configured)
+
+
+def _show_real(configured: Settings, exit_: bool) -> bool:
     """Runs the main job, collects, serves; False if a step failed."""
-    # Said outright to all that follows: a PND_DATABASE_URL in .env must not lead a demo to the user's database.
-    os.environ |= environment(configured)
-    settings.cache_clear()
-    succeeded = run_main_job_with_progress(configured, first, f"{datetime.now(UTC):%Y-%m-%d}")
-    engine = connect(configured)
+    first = first_day() if configured.archives else _first_of(DAYS)
+    succeeded, engine = _run_main_job(configured, first)
     print_table(_events(engine).tail(25), "Pump events found, the newest 25 (UTC)")
-    if world is not None:
-        _compare(world.truth, _events(engine))
-    with _collecting():
+    with _everything_up(configured) as up:
         started_at = datetime.now(UTC)
         with progress() as bar:
             for _ in bar.track(range(COLLECT_SECONDS), description="collecting order books and trades"):
@@ -82,8 +87,52 @@ def _show(configured: Settings, exit_: bool, *, first: str, world: SimulatedWorl
         _show_buckets(engine, started_at)
         engine.dispose()
         if not exit_:
-            _serve(configured)
+            _serve(configured, up)
     return succeeded
+
+
+def _show_simulated(world: SimulatedWorld, exit_: bool) -> bool:
+    """Runs the main job, seeds history, plays a pump live, serves; False if a step or a part of the pump's story failed."""
+    from pnd_dagster.cli.demo_story import play_story, show_alerts
+    from pnd_dagster.cli.history_seed import seed_history
+
+    configured = world.settings
+    with _drawing_history() as history:
+        succeeded, engine = _run_main_job(configured, _first_of(DAYS))
+        print_table(_events(engine).tail(25), "Pump events found, the newest 25 (UTC)")
+        _compare(world.truth, _events(engine))
+        seeded = seed_history(engine, history.result(), datetime.now(UTC))
+        say(f"three days of history were made up for {seeded} markets, so that the ranking has something to compare with")
+    started_at = datetime.now(UTC)
+    with _everything_up(configured) as up:
+        pump_id = play_story(configured, engine, world)
+        _show_buckets(engine, started_at)
+        show_alerts(engine, started_at)
+        engine.dispose()
+        if pump_id is not None:
+            subprocess.run([*PND, "explain", pump_id], check=False)
+            say(f"`pnd replay {pump_id}` plays it again")
+        if not exit_:
+            _serve(configured, up)
+    return succeeded and pump_id is not None
+
+
+def _run_main_job(configured: Settings, first: str) -> tuple[bool, sa.Engine]:
+    """Runs the main job up to today; whether it succeeded, and an engine on its database."""
+    # Said outright to all that follows: a PND_DATABASE_URL in .env must not lead a demo to the user's database.
+    os.environ |= environment(configured)
+    settings.cache_clear()
+    succeeded = run_main_job_with_progress(configured, first, f"{datetime.now(UTC):%Y-%m-%d}")
+    return succeeded, connect(configured)
+
+
+@contextmanager
+def _drawing_history() -> Generator[Future[pl.DataFrame]]:
+    """The simulated markets' history, drawn beside the main job."""
+    from pnd_dagster.cli.history_seed import draw_history
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool.submit(draw_history, COINS, CHANGES_PER_SECOND, SEED)
 
 
 def _events(engine: sa.Engine) -> pl.DataFrame:
@@ -107,14 +156,18 @@ def _compare(truth: pl.DataFrame, events: pl.DataFrame) -> None:
 
 
 @contextmanager
-def _collecting() -> Generator[None]:
-    """Collectors of all exchanges, in processes of their own, while the context lasts."""
-    command = [sys.executable, "-m", "pnd_dagster", "collect", "--exchange", "all"]
-    collectors = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+def _everything_up(configured: Settings) -> Generator[subprocess.Popen[bytes]]:
+    """`pnd up` while the context lasts."""
+    from pnd_dagster.services.supervise import end_group, launch
+
+    logs = log_folder(configured)
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / "up.log").open("wb") as output:
+        process = launch([*PND, "up"], output.fileno())
     try:
-        yield
+        yield process
     finally:
-        _end(collectors)
+        end_group(process, ENDING_SECONDS)
 
 
 def _show_buckets(engine: sa.Engine, since: datetime) -> None:
@@ -133,24 +186,11 @@ def _show_buckets(engine: sa.Engine, since: datetime) -> None:
     print_table(totals.sort("exchange"), f"Order books and trades in metrics every 5 s, collected in {(now - since).total_seconds():.0f} s")
 
 
-def _serve(configured: Settings) -> None:
-    """The Dagster UI until Ctrl-C, while the collectors go on."""
-    from pnd_dagster.automation.instance import prepare, serve_command
-
-    command = serve_command(configured)
-    say(f"Dagster UI: http://127.0.0.1:{configured.ui_port} (it takes half a minute to come up; Ctrl-C ends it, and the collectors)")
-    server = subprocess.Popen(command, env=os.environ | prepare(configured))
+def _serve(configured: Settings, up: subprocess.Popen[bytes]) -> None:
+    """The Dagster UI until Ctrl-C, while everything goes on."""
+    say(f"Dagster UI: http://127.0.0.1:{configured.ui_port}; logs in {log_folder(configured)}; Ctrl-C ends it, and all services")
     try:
-        server.wait()
+        up.wait()
+        fail(f"`pnd up` ended by itself; see {log_folder(configured) / 'up.log'}")
     except KeyboardInterrupt:
         say("ending")
-    finally:
-        _end(server)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()

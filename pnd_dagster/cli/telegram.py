@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated
@@ -38,9 +39,10 @@ def login(
 
 def listen() -> None:
     """Follow the validated channels live until Ctrl-C: messages, edits and deletions; labels and events follow at once."""
+    from pnd_dagster.events.replays import Replays
     from pnd_dagster.messages.classifier import chosen_model_dir, load_classifier
     from pnd_dagster.services.listen import run
-    from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled
+    from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled, warm_up
     from pnd_dagster.storage import connect
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -50,17 +52,23 @@ def listen() -> None:
 
     say("listening; Ctrl-C ends it after what was received is stored")
     # Pictures and the language model take seconds, which the next message must not wait for.
+    replays, is_over = Replays(), threading.Event()
+    warming = threading.Thread(target=_logged, args=(lambda: warm_up(engine, classifier, replays, is_over.is_set),))
     with ThreadPoolExecutor(max_workers=1) as later:
 
         def handle(batch: MessageBatch) -> None:
-            handle_batch(engine, classifier, batch)
+            handle_batch(engine, settings(), classifier, batch, replays)
             later.submit(_logged, lambda: ask_further(engine, settings(), classifier, batch))
 
-        run(engine, settings(), handle=handle, sweep=lambda: sweep_unlabelled(engine, classifier))
+        warming.start()
+        try:
+            run(engine, settings(), handle=handle, sweep=lambda: sweep_unlabelled(engine, settings(), classifier))
+        finally:
+            is_over.set()
 
 
 def _logged(job: Callable[[], None]) -> None:
     try:
         job()
     except Exception:
-        logging.getLogger(__name__).exception("pictures or abstentions of a batch were left to the graph's next run")
+        logging.getLogger(__name__).exception("left to the graph's next run")

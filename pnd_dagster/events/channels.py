@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ _REQUIRED = {
     "confidence": pl.Float64,
 }
 _OPTIONAL = {"image_symbol": pl.String, "image_confidence": pl.Float64}
+_Row = dict[str, object]
 
 
 class ChannelPumps(NamedTuple):
@@ -53,14 +54,61 @@ class _State:
 
     known: list[Announcement] = field(default_factory=list[Announcement])
     still_open: list[Announcement] = field(default_factory=list[Announcement])
-    past: list[Message] = field(default_factory=list[Message])
+    past: deque[Message] = field(default_factory=lambda: deque[Message](maxlen=_LOOKBACK_MESSAGES))
     due_ats: list[datetime] = field(default_factory=list[datetime])
     expected: Expectation = field(default_factory=Expectation)
-    releases: dict[int, dict[str, object]] = field(default_factory=dict[int, dict[str, object]])
+    releases: dict[int, _Row] = field(default_factory=dict[int, _Row])
     letters: list[Message] = field(default_factory=list[Message])
     spoken: deque[tuple[datetime, str]] = field(default_factory=lambda: deque[tuple[datetime, str]](maxlen=_HABIT_MESSAGES))
     named: deque[tuple[datetime, str]] = field(default_factory=lambda: deque[tuple[datetime, str]](maxlen=_HABIT_MESSAGES))
     zone_text: str | None = None
+
+    def copy(self) -> _State:
+        """A state that may go another way: what the replay still changes is its own."""
+        copies = {id(announcement): replace(announcement, evidence=list(announcement.evidence)) for announcement in self.still_open}
+        releases = dict(self.releases)
+        if releases:
+            # A repeat may tell the exchange of the one before it.
+            last = next(reversed(releases))
+            releases[last] = dict(releases[last])
+        return replace(
+            self,
+            known=[copies.get(id(announcement), announcement) for announcement in self.known],
+            still_open=[copies[id(announcement)] for announcement in self.still_open],
+            past=self.past.copy(),
+            releases=releases,
+            spoken=self.spoken.copy(),
+            named=self.named.copy(),
+        )
+
+
+class ChannelReplay:
+    """The replay of one channel in time order. It can be continued by later messages, and asked at any time what it has found.
+
+    Args:
+        known_symbols: symbols that count as listed; the packaged list if None.
+    """
+
+    def __init__(self, known_symbols: frozenset[str] | None = None) -> None:
+        self._known_symbols = load_known_symbols() if known_symbols is None else known_symbols
+        self._state = _State()
+        self._last_at: datetime | None = None
+
+    def read(self, messages: pl.DataFrame) -> None:
+        """Goes on with messages of the channel, all later than those read before. Columns and errors are those of `build_channel`."""
+        for row in _prepare(messages).iter_rows():
+            message = as_release(Message(*row), self._known_symbols)
+            self._last_at = message.date
+            _step(self._state, message, self._known_symbols)
+
+    def found(self, as_of: datetime | None = None) -> ChannelPumps:
+        """What the messages read so far tell; asking changes nothing. `as_of` is that of `build_channel`."""
+        # How a channel ends is not how it goes on: letters may still be coming, and nothing has expired for the next message.
+        state = self._state.copy()
+        _release_spelt(state, self._known_symbols)
+        if self._last_at:
+            pumps.expire(state.still_open, as_of or self._last_at)
+        return _frames([announcement.to_row() for announcement in state.known], list(state.releases.values()))
 
 
 def build_channel(messages: pl.DataFrame, known_symbols: frozenset[str] | None = None, as_of: datetime | None = None) -> ChannelPumps:
@@ -77,12 +125,15 @@ def build_channel(messages: pl.DataFrame, known_symbols: frozenset[str] | None =
         SchemaError: a column is missing or of the wrong type; it is named.
     """
     symbols = load_known_symbols() if known_symbols is None else known_symbols
-    announced: list[dict[str, object]] = []
-    released: list[dict[str, object]] = []
+    found = [_frames([], [])]
     for channel in _prepare(messages).partition_by("channel_id", maintain_order=True):
-        state = _replay(channel, symbols, as_of)
-        announced += [announcement.to_row() for announcement in state.known]
-        released += state.releases.values()
+        replay = ChannelReplay(symbols)
+        replay.read(channel)
+        found.append(replay.found(as_of))
+    return ChannelPumps(*(pl.concat(frames) for frames in zip(*found, strict=True)))
+
+
+def _frames(announced: list[_Row], released: list[_Row]) -> ChannelPumps:
     release_schema = {name: dtype for name, dtype in tables.polars_schema(tables.PUMP_RELEASES).items() if name != "event_id"}
     return ChannelPumps(
         tables.conform(pl.DataFrame(announced, schema=tables.polars_schema(tables.PUMP_ANNOUNCEMENTS)), tables.PUMP_ANNOUNCEMENTS),
@@ -106,19 +157,6 @@ def _prepare(messages: pl.DataFrame) -> pl.DataFrame:
     if empty := [name for name in ("channel_id", "message_id", "date") if frame[name].null_count()]:
         raise SchemaError(f"messages: NULL in required columns {', '.join(empty)}")
     return frame.unique().sort("channel_id", "date", "message_id", "text", "label", "confidence", "image_symbol", "image_confidence")
-
-
-def _replay(channel: pl.DataFrame, known_symbols: frozenset[str], as_of: datetime | None) -> _State:
-    state = _State()
-    last_at: datetime | None = None
-    for row in channel.iter_rows():
-        message = as_release(Message(*row), known_symbols)
-        last_at = message.date
-        _step(state, message, known_symbols)
-    _release_spelt(state, known_symbols)
-    if last_at:
-        pumps.expire(state.still_open, as_of or last_at)
-    return state
 
 
 def _step(state: _State, message: Message, known_symbols: frozenset[str]) -> None:
@@ -228,7 +266,7 @@ def _exchange_of(state: _State, message: Message, symbol: str) -> tuple[str | No
     if due:
         return min(due, key=lambda a: abs((a.scheduled_at or message.date) - message.date)).exchange, "announcement"
     spoken: str | None = None
-    for past in reversed(state.past[-_LOOKBACK_MESSAGES:]):
+    for past in reversed(state.past):
         if message.date - past.date > EXCHANGE_LOOKBACK:
             break
         is_pump_talk = past.label in (MessageLabel.PUMP_ANNOUNCEMENT, MessageLabel.COUNTDOWN, MessageLabel.DELAY_CANCELLATION)

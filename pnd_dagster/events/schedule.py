@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import polars as pl
 
@@ -40,7 +40,9 @@ def schedule_pumps(announcements: pl.DataFrame) -> pl.DataFrame:
             own[-1].append(row)
         else:
             own.append([row])
-    named = sorted((cluster for own in clusters.values() for cluster in own), key=lambda cluster: cluster[0]["scheduled_at"])
+    named = sorted(
+        (cluster for own in clusters.values() for cluster in own), key=lambda cluster: (cluster[0]["scheduled_at"], cluster[0]["exchange"])
+    )
     unnamed: list[list[_Row]] = []
     at = 0
     for row in homeless:
@@ -56,6 +58,22 @@ def schedule_pumps(announcements: pl.DataFrame) -> pl.DataFrame:
     pumps = [_pump(cluster) for cluster in (*named, *unnamed)]
     frame = pl.DataFrame(pumps, schema=tables.polars_schema(tables.SCHEDULED_PUMPS))
     return tables.conform(frame, tables.SCHEDULED_PUMPS).sort("scheduled_at", "pump_id")
+
+
+def connected_span(starts: pl.Series, changed: pl.Series) -> tuple[datetime, datetime]:
+    """First and last start that may have to be grouped otherwise when the `changed` ones come or go.
+
+    Starts further apart than `SAME_START` never meet, so a span ends where no other start is so near.
+
+    Args:
+        starts: all starts, before and after the change; NULL is passed over.
+        changed: those that came or went, at least one of them known.
+    """
+    ordered = pl.concat([starts, changed]).drop_nulls().unique().sort()
+    island = (ordered.diff() > SAME_START).fill_null(False).cum_sum()
+    touched = island.filter(ordered.is_between(cast("datetime", changed.min()), cast("datetime", changed.max())))
+    span = ordered.filter(island.is_between(touched.min(), touched.max()))
+    return span[0], span[-1]
 
 
 def _ahead(clusters: list[list[_Row]], at: int) -> list[list[_Row]]:

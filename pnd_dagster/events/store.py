@@ -1,44 +1,33 @@
-"""Rebuilds announcements, scheduled pumps, releases and events in the database, replaying only the channels that changed."""
+"""Rebuilds announcements, scheduled pumps, releases and events in the database: of what changed, and of what that can touch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
-from pnd_dagster.events.announcements import EXPIRES_AFTER, UNDATED_EXPIRES_AFTER
-from pnd_dagster.events.channels import build_channel
 from pnd_dagster.events.clusters import cluster_events
-from pnd_dagster.events.extraction import EXTRACTOR_VERSION
-from pnd_dagster.events.schedule import schedule_pumps
-from pnd_dagster.images.store import effective_readings
+from pnd_dagster.events.labelled import affected_channels, current_builds
+from pnd_dagster.events.replays import Replays
+from pnd_dagster.events.schedule import connected_span, schedule_pumps
 from pnd_dagster.messages.classifier import Classifier
-from pnd_dagster.messages.labelling import HUMAN, LANGUAGE_MODEL
-from pnd_dagster.storage import Written, locks, read_frame, replace_window, transaction, upsert
-from pnd_dagster.tables import (
-    CHANNEL_BUILDS,
-    MESSAGE_LABELS,
-    PUMP_ANNOUNCEMENTS,
-    PUMP_EVENTS,
-    PUMP_RELEASES,
-    SCHEDULED_PUMPS,
-    TELEGRAM_MESSAGES,
-)
-
-CHANNELS_PER_STEP = 20
+from pnd_dagster.storage import NOTHING_WRITTEN, Written, locks, read_frame, replace_window, transaction, upsert
+from pnd_dagster.tables import CHANNEL_BUILDS, PUMP_ANNOUNCEMENTS, PUMP_EVENTS, PUMP_RELEASES, SCHEDULED_PUMPS
 
 
 class Rebuilt(NamedTuple):
     """What a rebuild wrote, by table."""
 
     channel_count: int
-    announcements: Written
-    scheduled_pumps: Written
-    releases: Written
-    events: Written
+    announcements: Written = NOTHING_WRITTEN
+    scheduled_pumps: Written = NOTHING_WRITTEN
+    releases: Written = NOTHING_WRITTEN
+    events: Written = NOTHING_WRITTEN
 
 
 def rebuild_events(
@@ -46,156 +35,102 @@ def rebuild_events(
     classifier: Classifier,
     *,
     channel_ids: Collection[int] | None = None,
+    replays: Replays | None = None,
     on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Rebuilt:
-    """Replays every channel with new labels or image reveals since its last build, then groups and clusters across all channels.
+    """Replays every channel with new labels or image reveals since its last build, then groups and clusters what that can touch.
+
+    The tables are left as a rebuild of everything would leave them; only rows that differ are written.
 
     Args:
         engine: the platform's database.
         classifier: whose labels count.
         channel_ids: look for new labels in these channels only; in all if None.
+        replays: replays of earlier calls, which are continued, and kept for the next call; every channel anew if None.
         on_progress: called with channels done and channels to do.
     """
+    with _alone(engine):
+        affected = affected_channels(engine, classifier, channel_ids)
+        if affected.is_empty():
+            return Rebuilt(0)
+        return _rebuild(engine, affected, classifier, replays or Replays(), on_progress)
+
+
+def warm_replays(engine: sa.Engine, classifier: Classifier, replays: Replays, channel_id: int) -> None:
+    """Replays a channel ahead of its next message; nothing is written."""
+    with _alone(engine):
+        if channel_id not in replays:
+            replays.found(engine, classifier, current_builds(engine, classifier, [channel_id]), datetime.now(UTC))
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Generator[None]:
     with engine.connect() as lock:
         lock.execute(sa.select(sa.func.pg_advisory_lock(locks.EVENT_BUILD)))
         try:
-            return _rebuild(engine, affected_channels(engine, classifier, channel_ids), classifier, on_progress)
+            yield
         finally:
             lock.execute(sa.select(sa.func.pg_advisory_unlock(locks.EVENT_BUILD)))
 
 
-def affected_channels(engine: sa.Engine, classifier: Classifier, channel_ids: Collection[int] | None = None) -> pl.DataFrame:
-    """Channels whose labels changed since their last build, or that have an overdue announcement: rows of core.channel_builds.
-
-    A picture that reveals a coin counts as one more label, made when it was read.
-    """
-    label = MESSAGE_LABELS.c
-    labelled = (
-        sa.select(label.channel_id, sa.func.max(label.labelled_at).label("labels_through_at"), sa.func.count().label("label_count"))
-        .where(_counts(classifier))
-        .where(sa.true() if channel_ids is None else label.channel_id.in_(channel_ids))
-        .group_by(label.channel_id)
-        .subquery("labelled")
-    )
-    reveals = _reveals_by_channel(channel_ids)
-    labels = (
-        sa.select(
-            labelled.c.channel_id,
-            sa.func.greatest(labelled.c.labels_through_at, reveals.c.read_at).label("labels_through_at"),
-            (labelled.c.label_count + sa.func.coalesce(reveals.c.reveal_count, 0)).label("label_count"),
-        )
-        .outerjoin_from(labelled, reveals, labelled.c.channel_id == reveals.c.channel_id)
-        .subquery("labels")
-    )
-    version = f"{EXTRACTOR_VERSION} {classifier.version}"
-    is_current = sa.exists().where(
-        CHANNEL_BUILDS.c.channel_id == labels.c.channel_id,
-        CHANNEL_BUILDS.c.extractor_version == version,
-        CHANNEL_BUILDS.c.labels_through_at == labels.c.labels_through_at,
-        CHANNEL_BUILDS.c.label_count == labels.c.label_count,
-    )
-    announcement = PUMP_ANNOUNCEMENTS.c
-    # Open announcements whose time is over are replayed, so that they expire without a new message.
-    is_overdue = sa.exists().where(
-        announcement.channel_id == labels.c.channel_id,
-        announcement.status.in_(("scheduled", "postponed")),
-        sa.func.coalesce(announcement.scheduled_at + EXPIRES_AFTER, announcement.status_at + UNDATED_EXPIRES_AFTER) < datetime.now(UTC),
-    )
-    frame = read_frame(engine, sa.select(labels).where(~is_current | is_overdue).order_by(labels.c.channel_id))
-    return frame.with_columns(extractor_version=pl.lit(version))
-
-
-def _counts(classifier: Classifier) -> sa.ColumnElement[bool]:
-    """Labels that events are built from: of the classifier, and of better labellers where they did not abstain."""
-    label = MESSAGE_LABELS.c
-    is_better = sa.or_(label.labeller.startswith(HUMAN), label.labeller.startswith(LANGUAGE_MODEL))
-    return sa.or_(label.labeller == classifier.name, sa.and_(is_better, ~label.is_abstained))
-
-
-def _reveals_by_channel(channel_ids: Collection[int] | None) -> sa.Subquery:
-    """Per channel, how many of its pictures reveal a coin and when the last of them was read."""
-    message, reading = TELEGRAM_MESSAGES.c, effective_readings().c
-    return (
-        sa.select(
-            message.channel_id,
-            sa.func.count(message.media_file.distinct()).label("reveal_count"),
-            sa.func.max(reading.read_at).label("read_at"),
-        )
-        .where(message.media_file == reading.media_file, reading.status == "reveal")
-        .where(sa.true() if channel_ids is None else message.channel_id.in_(channel_ids))
-        .group_by(message.channel_id)
-        .subquery("reveals")
-    )
-
-
-def labelled_messages(engine: sa.Engine, classifier: Classifier, channel_ids: list[int]) -> pl.DataFrame:
-    """Labelled revisions of channels, one row each: channel_id, message_id, date (when this text was known), text, label, confidence,
-    image_symbol and image_confidence where the message's picture reveals a coin.
-
-    The first revision we hold counts from the message's own time, the later ones from their edit. A human's label counts before that of a
-    language model, and that before the classifier's. Where a new version of the classifier has not come to a revision yet, the label of the
-    one before counts: after an update, history must not vanish until it is relabelled.
-    What members of a group wrote is left out where the channel itself posts too: members guess the coin, they do not name it.
-    """
-    message, label = TELEGRAM_MESSAGES.c, MESSAGE_LABELS.c
-    keys = ("channel_id", "message_id", "revision_id")
-    preference = sa.func.row_number().over(
-        partition_by=[label[key] for key in keys],
-        order_by=(
-            label.labeller.startswith(HUMAN).desc(),
-            label.labeller.startswith(LANGUAGE_MODEL).desc(),
-            (label.labeller_version == classifier.version).desc(),
-            label.labelled_at.desc(),
-        ),
-    )
-    labels = (
-        sa.select(*(label[key] for key in keys), label.label, label.confidence, preference.label("preference"))
-        .where(_counts(classifier), label.channel_id.in_(channel_ids))
-        .subquery()
-    )
-    order = sa.func.row_number().over(
-        partition_by=(message.channel_id, message.message_id), order_by=(message.edited_at.nulls_first(), message.ingested_at)
-    )
-    date = sa.case((order == 1, message.occurred_at), else_=sa.func.coalesce(message.edited_at, message.occurred_at))
-    readings = effective_readings()
-    reading = readings.c
-    # Humans give no confidence.
-    confidence = sa.func.coalesce(labels.c.confidence, 1.0).label("confidence")
-    columns = (message.channel_id, message.message_id, date.label("date"), message.text, labels.c.label, confidence)
-    image = (reading.symbol.label("image_symbol"), reading.confidence.label("image_confidence"))
-    statement = (
-        sa.select(*columns, *image, message.is_from_member)
-        .join(labels, sa.and_(*(labels.c[key] == message[key] for key in keys)))
-        .outerjoin(readings, sa.and_(reading.media_file == message.media_file, reading.status == "reveal"))
-        .where(message.channel_id.in_(channel_ids), labels.c.preference == 1)
-    )
-    return _without_members(read_frame(engine, statement))
-
-
-def _without_members(messages: pl.DataFrame) -> pl.DataFrame:
-    is_member = pl.col("is_from_member").fill_null(False)
-    return messages.filter(~(is_member & (~is_member).any().over("channel_id"))).drop("is_from_member")
-
-
-def _rebuild(engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, on_progress: Callable[[int, int], None]) -> Rebuilt:
+def _rebuild(
+    engine: sa.Engine, affected: pl.DataFrame, classifier: Classifier, replays: Replays, on_progress: Callable[[int, int], None]
+) -> Rebuilt:
     """Everything is computed first and written in one transaction: readers never see releases without their event."""
-    now = datetime.now(UTC)
     replayed = affected["channel_id"].to_list()
-    # What the other channels gave stays as it is.
-    announcements = [read_frame(engine, sa.select(PUMP_ANNOUNCEMENTS).where(PUMP_ANNOUNCEMENTS.c.channel_id.notin_(replayed)))]
-    releases = [read_frame(engine, sa.select(PUMP_RELEASES).where(PUMP_RELEASES.c.channel_id.notin_(replayed))).drop("event_id")]
-    for start in range(0, len(replayed), CHANNELS_PER_STEP):
-        channel_ids = replayed[start : start + CHANNELS_PER_STEP]
-        pumps = build_channel(labelled_messages(engine, classifier, channel_ids), as_of=now)
-        announcements.append(pumps.announcements)
-        releases.append(pumps.releases)
-        on_progress(start + len(channel_ids), len(replayed))
-    all_announcements = pl.concat(announcements)
-    events, all_releases = cluster_events(pl.concat(releases))
+    announcements, releases = replays.found(engine, classifier, affected, datetime.now(UTC), on_progress)
+    changed_announcements = _changed(engine, PUMP_ANNOUNCEMENTS, announcements, replayed)
+    changed_releases = _changed(engine, PUMP_RELEASES, releases, replayed)
+    jobs: dict[str, _Job] = {}
+    if not changed_announcements.is_empty():
+        ids = changed_announcements["announcement_id"].unique().to_list()
+        own = announcements.filter(pl.col("announcement_id").is_in(ids))
+        jobs["announcements"] = _Job(PUMP_ANNOUNCEMENTS, own, _is_one_of(PUMP_ANNOUNCEMENTS.c.announcement_id, ids))
+        if changed_announcements["scheduled_at"].count():
+            jobs["scheduled_pumps"] = _schedule(engine, announcements, changed_announcements, replayed)
+    if not changed_releases.is_empty():
+        # Releases meet within a symbol only.
+        symbols = changed_releases["symbol"].unique().to_list()
+        symbol = PUMP_RELEASES.c.symbol
+        others = read_frame(
+            engine, sa.select(PUMP_RELEASES).where(PUMP_RELEASES.c.channel_id.notin_(replayed), _is_one_of(symbol, symbols))
+        )
+        own = releases.filter(pl.col("symbol").is_in(symbols))
+        events, clustered = cluster_events(pl.concat([others.drop("event_id"), own]))
+        jobs["releases"] = _Job(PUMP_RELEASES, clustered, _is_one_of(symbol, symbols))
+        jobs["events"] = _Job(PUMP_EVENTS, events, _is_one_of(PUMP_EVENTS.c.symbol, symbols))
     with transaction(engine) as connection:
-        announced = replace_window(connection, PUMP_ANNOUNCEMENTS, all_announcements, sa.true())
-        scheduled = replace_window(connection, SCHEDULED_PUMPS, schedule_pumps(all_announcements), sa.true())
-        released = replace_window(connection, PUMP_RELEASES, all_releases, sa.true())
-        clustered = replace_window(connection, PUMP_EVENTS, events, sa.true())
+        written = {name: replace_window(connection, *job) for name, job in jobs.items()}
         upsert(connection, CHANNEL_BUILDS, affected)
-    return Rebuilt(affected.height, announced, scheduled, released, clustered)
+    return Rebuilt(affected.height, **written)
+
+
+class _Job(NamedTuple):
+    """Arguments of `replace_window`."""
+
+    table: sa.Table
+    rows: pl.DataFrame
+    window: sa.ColumnElement[bool]
+
+
+def _changed(engine: sa.Engine, table: sa.Table, found: pl.DataFrame, channel_ids: Sequence[int]) -> pl.DataFrame:
+    """Rows of these channels that differ between the table and `found`, as they were and as they are now."""
+    stored = read_frame(engine, sa.select(*(table.c[name] for name in found.columns)).where(table.c.channel_id.in_(channel_ids)))
+    return pl.concat([stored, found]).unique(keep="none")
+
+
+def _schedule(engine: sa.Engine, found: pl.DataFrame, changed: pl.DataFrame, replayed: Sequence[int]) -> _Job:
+    """The pumps of all announcements, of any channel, that lie near enough to a changed one in time to be grouped otherwise now."""
+    at = PUMP_ANNOUNCEMENTS.c.scheduled_at
+    stored = read_frame(engine, sa.select(at).where(at.is_not(None)))
+    first, last = connected_span(pl.concat([stored["scheduled_at"], found["scheduled_at"]]), changed["scheduled_at"])
+    others = read_frame(
+        engine, sa.select(PUMP_ANNOUNCEMENTS).where(PUMP_ANNOUNCEMENTS.c.channel_id.notin_(replayed), at.between(first, last))
+    )
+    pumps = schedule_pumps(pl.concat([others, found.filter(pl.col("scheduled_at").is_between(first, last))]))
+    return _Job(SCHEDULED_PUMPS, pumps, SCHEDULED_PUMPS.c.scheduled_at.between(first, last))
+
+
+def _is_one_of(column: sa.Column[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    # One array, however many values: bound one by one, they would be too many for a first build.
+    return column == sa.any_(sa.literal(values, pg.ARRAY(sa.Text)))

@@ -22,12 +22,14 @@ from pnd_dagster.tables import BUCKET_COMMITS, BUCKET_SECONDS, FEED_GAPS, ORDER_
 
 _TRADE_FLOWS = tuple(name for name in FLOWS if name != "best_level_flow")
 # How far back the last book and the last trade before a grid are looked for.
-_BOOK_MEMORY = timedelta(hours=24)
+BOOK_MEMORY = timedelta(hours=24)
 _TRADE_MEMORY = timedelta(hours=1)
 _BUCKET = timedelta(seconds=BUCKET_SECONDS)
 
 
-def read_grid(engine: sa.Engine, exchange: str, instrument_ids: Integers, start: datetime, end: datetime) -> Grid:
+def read_grid(
+    engine: sa.Engine, exchange: str, instrument_ids: Integers, start: datetime, end: datetime, states: tuple[str, ...] = STATES
+) -> Grid:
     """The buckets that end in (`start`, `end`] of some instruments of an exchange.
 
     The book before the grid is looked for within the last 24 h, the trade before it within the last hour. A gap that began before
@@ -39,15 +41,16 @@ def read_grid(engine: sa.Engine, exchange: str, instrument_ids: Integers, start:
         instrument_ids: ascending.
         start: a bucket's end.
         end: a bucket's end.
+        states: those of `STATES` that are wanted; the grid has no others.
 
     Raises:
         DatabaseError: Postgres refused or cannot be reached.
     """
     before = start - _TRADE_MEMORY
     is_blind = read_blindness(engine, exchange, instrument_ids, before, end)
-    books, trades = _rows(engine, ORDER_BOOK_METRICS, instrument_ids, start, end), _rows(engine, TRADE_METRICS, instrument_ids, start, end)
-    last_books = _last_rows(engine, ORDER_BOOK_METRICS, instrument_ids, start, _BOOK_MEMORY)
-    last_trades = _last_rows(engine, TRADE_METRICS, instrument_ids, start, _TRADE_MEMORY)
+    books, trades = (read_rows(engine, table, instrument_ids, start, end, states) for table in (ORDER_BOOK_METRICS, TRADE_METRICS))
+    last_books = read_last_rows(engine, ORDER_BOOK_METRICS, instrument_ids, start, BOOK_MEMORY, states)
+    last_trades = read_last_rows(engine, TRADE_METRICS, instrument_ids, start, _TRADE_MEMORY, states)
     split = (start - before) // _BUCKET
     last_vwaps = _last_vwaps(instrument_ids, last_trades, before, is_blind[:, :split])
     return densify(instrument_ids, start, is_blind[:, split:], books, trades, last_books, last_vwaps)
@@ -68,7 +71,7 @@ def densify(
         instrument_ids: [instruments], ascending.
         start: the grid's first bucket is the one that ends 5 s later.
         is_blind: [instruments, buckets], where nothing is known; rows flagged as a gap are added to it.
-        books: rows of core.order_book_metrics within the grid.
+        books: rows of core.order_book_metrics within the grid; the grid has those of `STATES` that they have.
         trades: rows of core.trade_metrics within the grid.
         last_books: at most one earlier row per instrument.
         last_vwaps: [instruments], see `Grid`.
@@ -93,7 +96,7 @@ def densify(
     has_seen[last_rows] = True
     is_blind |= ~has_seen
     buckets: dict[str, Floats] = {}
-    for name in STATES:
+    for name in (name for name in STATES if name in books.columns):
         state, first = np.full((count, width + 1), np.nan), np.full(count, np.nan)
         state[book_rows, book_columns] = _numbers(books, name)
         first[last_rows] = _numbers(last_books, name)
@@ -146,21 +149,34 @@ def read_blindness(engine: sa.Engine, exchange: str, instrument_ids: Integers, s
     return in_gap | ~is_committed
 
 
-def _rows(engine: sa.Engine, table: sa.Table, instrument_ids: Integers, start: datetime, end: datetime) -> pl.DataFrame:
+def read_rows(
+    engine: sa.Engine, table: sa.Table, instrument_ids: Integers, start: datetime, end: datetime, states: tuple[str, ...] = STATES
+) -> pl.DataFrame:
+    """Rows of a metric table that end in (`start`, `end`], with what `densify` takes.
+
+    Raises:
+        DatabaseError: Postgres refused or cannot be reached.
+    """
     c = table.c
     return read_frame(
         engine,
-        sa.select(*_columns(table)).where(
+        sa.select(*_columns(table, states)).where(
             c.instrument_id == sa.any_(sa.literal_column(_array(instrument_ids))), c.bucket_end_at > start, c.bucket_end_at <= end
         ),
     )
 
 
-def _last_rows(engine: sa.Engine, table: sa.Table, instrument_ids: Integers, start: datetime, memory: timedelta) -> pl.DataFrame:
-    """Each instrument's last row up to `start`, if there is one."""
+def read_last_rows(
+    engine: sa.Engine, table: sa.Table, instrument_ids: Integers, start: datetime, memory: timedelta, states: tuple[str, ...] = STATES
+) -> pl.DataFrame:
+    """Each instrument's last row of a metric table up to `start` and no older than `memory`, if there is one.
+
+    Raises:
+        DatabaseError: Postgres refused or cannot be reached.
+    """
     wanted = sa.func.unnest(sa.literal_column(_array(instrument_ids))).table_valued("instrument_id").render_derived("wanted")
     row = (
-        sa.select(*_columns(table))
+        sa.select(*_columns(table, states))
         .where(
             table.c.instrument_id == wanted.c.instrument_id,
             table.c.bucket_end_at <= start,
@@ -184,8 +200,8 @@ def _last_vwaps(instrument_ids: Integers, last_trades: pl.DataFrame, before: dat
     return vwaps
 
 
-def _columns(table: sa.Table) -> list[sa.Column[Any]]:
-    wanted = (*STATES, "best_level_flow") if table is ORDER_BOOK_METRICS else (*_TRADE_FLOWS, *EXTREMES, "vwap")
+def _columns(table: sa.Table, states: tuple[str, ...]) -> list[sa.Column[Any]]:
+    wanted = (*states, "best_level_flow") if table is ORDER_BOOK_METRICS else (*_TRADE_FLOWS, *EXTREMES, "vwap")
     return [table.c[name] for name in ("instrument_id", "bucket_end_at", "is_gap", *wanted) if name != "quote_volume"]
 
 

@@ -5,7 +5,8 @@ Never as sums of squares: at a price of 60,000 their difference has lost most of
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,10 @@ class Moments(NamedTuple):
     n: Integers
     mean: Floats
     m2: Floats
+
+    def each(self, change: Callable[[Any], Any]) -> Moments:
+        """The same change made to each of the arrays, e.g. a selection."""
+        return Moments(change(self.n), change(self.mean), change(self.m2))
 
 
 def moments(values: Floats) -> Moments:

@@ -38,7 +38,7 @@ def rollup_hour(engine: sa.Engine, exchange: str, hour_end: datetime) -> Written
         grid = read_grid(engine, exchange, part, hour_end - _HOUR, hour_end)
         rollup = METRIC_ROLLUPS.c
         window = sa.and_(rollup.hour_end_at == hour_end, rollup.instrument_id.in_(part.tolist()))
-        written += replace_window(engine, METRIC_ROLLUPS, _rows(part, hour_end, roll_up(grid)), window)
+        written += replace_window(engine, METRIC_ROLLUPS, rollup_rows(part, hour_end, roll_up(grid)), window)
     return written
 
 
@@ -61,7 +61,14 @@ def _listed(engine: sa.Engine, exchange: str, hour_end: datetime) -> Integers:
     return np.sort(read_frame(engine, statement)["instrument_id"].to_numpy())
 
 
-def _rows(instrument_ids: Integers, hour_end: datetime, found: Moments) -> pl.DataFrame:
+def rollup_rows(instrument_ids: Integers, hour_end: datetime, found: Moments) -> pl.DataFrame:
+    """Rows of core.metric_rollups of one hour, for the instruments of which any window is known.
+
+    Args:
+        instrument_ids: [instruments].
+        hour_end: the hour's end.
+        found: moments as `roll_up` gives them.
+    """
     is_known = found.n.any(axis=1)
     count, width = int(is_known.sum()), found.n.shape[1]
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +13,21 @@ import numpy as np
 from pnd_dagster.market.book_metrics import Booleans, Floats
 from pnd_dagster.tables import BUCKET_SECONDS
 
-LAYOUT = 1
+LAYOUT = 2
 HORIZONS = (20, 60, 300, 900, 3600)
 """Lengths of windows in seconds."""
 
-SUMS = ("trade_count", "volume", "quote_volume", "taker_buy_volume", "taker_net_volume", "market_orders_impact", "best_level_flow")
-"""Added up over the window; taker_net_volume is what takers bought minus what they sold."""
+SUMS = (
+    "trade_count",
+    "active_buckets",
+    "volume",
+    "quote_volume",
+    "taker_buy_volume",
+    "taker_net_volume",
+    "market_orders_impact",
+    "best_level_flow",
+)
+"""Added up over the window; active_buckets are those with a trade, taker_net_volume is what takers bought minus what they sold."""
 
 OF_SUMS = (
     "average_trade_size",
@@ -49,6 +59,8 @@ METRICS = SUMS + OF_SUMS + STATES
 # What a grid holds of each bucket, beside the states.
 FLOWS = ("trade_count", "volume", "quote_volume", "taker_buy_volume", "taker_sell_volume", "best_level_flow")
 EXTREMES = ("high_price", "low_price")
+ADDED = (*FLOWS, "active_buckets")
+"""What is added up over a window, see `added_up`."""
 
 
 class Grid(NamedTuple):
@@ -83,26 +95,45 @@ def window_values(grid: Grid, size: int) -> Floats:
         size: buckets of a window, see `bucket_count`.
     """
     parts = {name: values.reshape(len(values), -1, size) for name, values in grid.buckets.items()}
-    flows = {name: parts[name].sum(axis=2) for name in FLOWS}
-    count, volume, value = flows["trade_count"], flows["volume"], flows["quote_volume"]
-    net = flows["taker_buy_volume"] - flows["taker_sell_volume"]
-    has_trades = count > 0
-    high = np.where(has_trades, np.fmax.reduce(parts["high_price"], axis=2), np.nan)
-    low = np.where(has_trades, np.fmin.reduce(parts["low_price"], axis=2), np.nan)
-    vwap = np.clip(_ratio(value, volume, has_trades), low, high)
+    flows = {name: values.sum(axis=2) for name, values in added_up(parts).items()}
+    high, low = np.fmax.reduce(parts["high_price"], axis=2), np.fmin.reduce(parts["low_price"], axis=2)
     values = {
-        **flows,
-        "taker_net_volume": net,
-        "market_orders_impact": volume,
-        "average_trade_size": _ratio(volume, count, has_trades),
-        "taker_imbalance": _ratio(net, volume, has_trades),
-        "vwap": vwap,
-        "vwap_log_return": np.log(_ratio(vwap, _vwaps_before(grid)[:, ::size], has_trades)),
-        "high_low_spread": high - low,
-        "relative_high_low_spread": _ratio(high - low, vwap, has_trades),
+        **metrics_of_sums(flows, high, low, _vwaps_before(grid)[:, ::size]),
         **{name: _mean(parts[name]) for name in STATES},
     }
     return np.stack([values[name] for name in METRICS])
+
+
+def added_up(buckets: Mapping[str, Floats]) -> dict[str, Floats]:
+    """`ADDED` of each bucket: its flows, and 1 if the instrument traded in it, 0 if not; NaN out of sight."""
+    return {**{name: buckets[name] for name in FLOWS}, "active_buckets": np.minimum(buckets["trade_count"], 1.0)}
+
+
+def metrics_of_sums(flows: Mapping[str, Floats], high: Floats, low: Floats, vwaps_before: Floats) -> dict[str, Floats]:
+    """`SUMS` and `OF_SUMS` of windows, arrays of one shape; see `window_values`.
+
+    Args:
+        flows: `ADDED` over each window, NaN where one of its buckets was out of sight.
+        high: highest price of each window, NaN without trades.
+        low: lowest price, likewise.
+        vwaps_before: vwap of the last bucket before each window that traded, NaN where unknown.
+    """
+    count, volume, value = flows["trade_count"], flows["volume"], flows["quote_volume"]
+    net = flows["taker_buy_volume"] - flows["taker_sell_volume"]
+    has_trades = count > 0
+    high, low = np.where(has_trades, high, np.nan), np.where(has_trades, low, np.nan)
+    vwap = np.clip(ratio(value, volume, has_trades), low, high)
+    return {
+        **{name: flows[name] for name in SUMS if name in flows},
+        "taker_net_volume": net,
+        "market_orders_impact": volume,
+        "average_trade_size": ratio(volume, count, has_trades),
+        "taker_imbalance": ratio(net, volume, has_trades),
+        "vwap": vwap,
+        "vwap_log_return": np.log(ratio(vwap, vwaps_before, has_trades)),
+        "high_low_spread": high - low,
+        "relative_high_low_spread": ratio(high - low, vwap, has_trades),
+    }
 
 
 def last_buckets(grid: Grid, count: int) -> Grid:
@@ -123,16 +154,19 @@ def carry(values: Floats, is_set: Booleans, first: Floats) -> Floats:
 def _vwaps_before(grid: Grid) -> Floats:
     """Before each bucket the vwap of the last one that traded, NaN when one out of sight lies between, [instruments, buckets]."""
     count = grid.buckets["trade_count"]
-    vwaps = _ratio(grid.buckets["quote_volume"], grid.buckets["volume"], count > 0)
+    vwaps = ratio(grid.buckets["quote_volume"], grid.buckets["volume"], count > 0)
     return carry(vwaps, (count > 0) | np.isnan(count), grid.last_vwaps)
 
 
-def _ratio(dividend: Floats, divisor: Floats, is_wanted: Booleans) -> Floats:
+def ratio(dividend: Floats, divisor: Floats, is_wanted: Booleans) -> Floats:
+    """Quotients where they are wanted, NaN elsewhere."""
     return np.divide(dividend, divisor, out=np.full(dividend.shape, np.nan), where=is_wanted)
 
 
 def _mean(values: Floats) -> Floats:
     """Mean over the last axis of what is known, NaN when that is less than half."""
     is_known = ~np.isnan(values)
+    if not is_known.any():
+        return np.full(values.shape[:2], np.nan)
     count = is_known.sum(axis=2)
-    return _ratio(np.where(is_known, values, 0.0).sum(axis=2), count.astype(np.float64), 2 * count >= values.shape[2])
+    return ratio(np.where(is_known, values, 0.0).sum(axis=2), count.astype(np.float64), 2 * count >= values.shape[2])

@@ -8,6 +8,7 @@ import numpy as np
 
 from pnd_dagster.market.book_metrics import Booleans, Floats, Integers
 from pnd_dagster.market.moments import Moments
+from pnd_dagster.market.windows import HORIZONS, METRICS
 from pnd_dagster.ranking.rules import NEUTRAL, ScoreRule, ranks, scores
 from pnd_dagster.ranking.zscores import z_scores
 
@@ -39,9 +40,14 @@ def rank(instrument_ids: Integers, values: Floats, history: Moments, rule: Score
         history: the same shape, moments over earlier windows.
         rule: what counts.
     """
-    metrics, horizons = (np.array(places) for places in zip(*rule.columns, strict=True))
-    part = Moments(history.n[:, metrics, horizons], history.mean[:, metrics, horizons], history.m2[:, metrics, horizons])
-    z = z_scores(values[:, metrics, horizons], part)
-    score = scores(z, rule)
+    # All of them without copying.
+    horizons = slice(None) if rule.horizons == HORIZONS else [HORIZONS.index(horizon) for horizon in rule.horizons]
+    z = np.empty((len(rule.metrics), len(rule.horizons), len(instrument_ids)))
+    # A metric at a time: what is computed meanwhile stays in the processor's cache.
+    for name, into in zip(rule.metrics, z, strict=True):
+        place = METRICS.index(name)
+        into[:] = z_scores(values[:, place].T[horizons], history.each(lambda array, place=place: array[:, place].T[horizons]))
+    by_column = z.reshape(-1, len(instrument_ids)).T
+    score = scores(by_column, rule)
     is_active = ~np.isnan(score)
-    return Ranking(instrument_ids, np.where(is_active, score, NEUTRAL), ranks(score), is_active, z)
+    return Ranking(instrument_ids, np.where(is_active, score, NEUTRAL), ranks(score), is_active, by_column)

@@ -13,6 +13,8 @@ from pnd_dagster.market.windows import HORIZONS, METRICS, STATES
 NEUTRAL = 0.0
 """Score of a coin of which nothing is known, after normalisation."""
 
+_AT_ONCE = 5
+
 PAPER_HORIZON = 60
 """The paper names none; this one was fixed before any result was seen."""
 
@@ -27,6 +29,7 @@ class ScoreRule(NamedTuple):
         clip: |z| counts at most so much; None for no limit.
         is_positive_only: a z below 0 counts as 0.
         normalise: "before" makes each z a z-score across the candidates and then averages, "after" averages first.
+        exponent: |z| counts to this power. With 1/2 many metrics and horizons that are somewhat high outweigh a single one that is extreme.
     """
 
     name: str
@@ -35,6 +38,7 @@ class ScoreRule(NamedTuple):
     clip: float | None
     is_positive_only: bool
     normalise: Literal["before", "after"]
+    exponent: float = 1.0
 
     @property
     def columns(self) -> tuple[tuple[int, int], ...]:
@@ -42,7 +46,10 @@ class ScoreRule(NamedTuple):
         return tuple((METRICS.index(metric), HORIZONS.index(horizon)) for metric in self.metrics for horizon in self.horizons)
 
 
-_TRADES = (
+# How much, how often, how large, how dear: each said once. What takers bought, the spread and the return say much of it again.
+_TRADES = ("volume", "trade_count", "average_trade_size", "vwap")
+_BOOKS = ("order_book_pressure", "value_imbalance", "average_order_value", "best_level_flow")
+_PROTOTYPE = (
     "volume",
     "trade_count",
     "taker_buy_volume",
@@ -51,7 +58,6 @@ _TRADES = (
     "vwap_log_return",
     "taker_net_volume",
 )
-_BOOKS = ("order_book_pressure", "value_imbalance", "average_order_value", "best_level_flow")
 _PAPER = (
     "order_book_pressure",
     "average_order_size",
@@ -61,16 +67,20 @@ _PAPER = (
     "high_low_spread",
     "trade_count",
 )
+# A small coin's window of 20 s holds no trade, or one.
+_LONG_HORIZONS = (60, 300, 900, 3600)
 
-DEFAULT = ScoreRule("default", _TRADES + _BOOKS, HORIZONS, clip=10.0, is_positive_only=True, normalise="after")
+DEFAULT = ScoreRule("default", _TRADES + _BOOKS, _LONG_HORIZONS, clip=10.0, is_positive_only=True, normalise="after", exponent=0.5)
 RULES = {
     rule.name: rule
     for rule in (
         DEFAULT,
+        ScoreRule("prototype", _PROTOTYPE, HORIZONS, clip=10.0, is_positive_only=True, normalise="after"),
         ScoreRule("paper_before", _PAPER, (PAPER_HORIZON,), clip=None, is_positive_only=False, normalise="before"),
         ScoreRule("paper_after", _PAPER, (PAPER_HORIZON,), clip=None, is_positive_only=False, normalise="after"),
     )
 }
+"""`prototype` is what was tried first: no rule that ships may fall below it."""
 
 
 def rule_by_name(name: str) -> ScoreRule:
@@ -99,13 +109,21 @@ def scores(z: Floats, rule: ScoreRule) -> Floats:
         z: [instruments, metrics x horizons in the order of `rule.columns`].
         rule: how they count.
     """
-    counted = z if rule.clip is None else np.clip(z, -rule.clip, rule.clip)
-    counted = np.maximum(counted, 0.0) if rule.is_positive_only else counted
-    counted = np.where(np.isfinite(counted), counted, np.nan)
-    if rule.normalise == "before":
-        counted = _normalised(counted)
-    is_known = ~np.isnan(counted)
-    total, count = np.where(is_known, counted, 0.0).sum(axis=1), is_known.sum(axis=1)
+    lowest = 0.0 if rule.is_positive_only else -(rule.clip or np.inf)
+    total, count = np.zeros(len(z)), np.zeros(len(z))
+    # A few columns at a time: what is computed meanwhile stays in the processor's cache.
+    for start in range(0, z.shape[1], _AT_ONCE):
+        counted = np.clip(z[:, start : start + _AT_ONCE], lowest, rule.clip)
+        if rule.clip is None:
+            counted[np.isinf(counted)] = np.nan
+        if rule.exponent != 1.0:
+            counted = np.sign(counted) * np.abs(counted) ** rule.exponent
+        if rule.normalise == "before":
+            counted = _normalised(counted)
+        is_unknown = np.isnan(counted)
+        np.copyto(counted, 0.0, where=is_unknown)
+        total += counted.sum(axis=1)
+        count += counted.shape[1] - is_unknown.sum(axis=1)
     mean = np.divide(total, count, out=np.full(len(z), np.nan), where=count > 0)
     return _normalised(mean[:, None])[:, 0]
 

@@ -23,11 +23,12 @@ def z_scores(values: Floats, history: Moments) -> Floats:
         values: metrics over the windows up to now, any shape.
         history: moments of the same metrics over earlier windows of the same length, the same shape.
     """
-    is_known = (history.n >= MIN_WINDOWS) & ~np.isnan(values)
-    sigma = np.sqrt(np.divide(history.m2, history.n - 1, out=np.full(values.shape, np.nan), where=is_known))
-    distance = values - history.mean
-    floor = RELATIVE_FLOOR * np.abs(history.mean)
+    distance, floor = values - history.mean, RELATIVE_FLOOR * np.abs(history.mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = distance / np.maximum(sigma, floor)
-    z = np.where(np.abs(distance) <= floor, 0.0, z)
-    return np.where(is_known, z, np.nan)
+        sigma = history.m2 / (history.n - 1)
+        np.sqrt(sigma, out=sigma)
+        np.maximum(sigma, floor, out=sigma)
+        z = np.divide(distance, sigma, out=sigma)
+    np.copyto(z, 0.0, where=np.abs(distance, out=distance) <= floor)
+    np.copyto(z, np.nan, where=history.n < MIN_WINDOWS)
+    return z

@@ -107,6 +107,28 @@ def calibration(bins: pl.DataFrame, *, title: str) -> dg.MetadataValue:
     return _picture(figure, axes, title, has_legend=True)
 
 
+def highlighted(points: pl.DataFrame, *, x: str, y: str, is_marked: str, title: str, y_label: str, mark: str) -> dg.MetadataValue:
+    """Points of `y`, one column of them per value of `x`, some of them marked.
+
+    Args:
+        points: one row per point.
+        x: column that names the point's place on the horizontal axis; in the order of the rows.
+        y: column of the vertical axis.
+        is_marked: column that says which are marked.
+        title: the figure's title.
+        y_label: the vertical axis' label, with its unit.
+        mark: what the marked ones are.
+    """
+    figure, axes = _figure(title, y_label)
+    names = points[x].unique(maintain_order=True).to_list()
+    places = points.with_columns(place=pl.col(x).replace_strict(names, list(range(len(names))), return_dtype=pl.Int64))
+    others, marked = places.filter(~pl.col(is_marked)), places.filter(is_marked)
+    axes.scatter(others["place"].to_list(), others[y].to_list(), s=6, color="lightgrey", label="others")
+    axes.scatter(marked["place"].to_list(), marked[y].to_list(), s=16, color="crimson", label=mark)
+    axes.set_xticks(range(len(names)), [str(name) for name in names], rotation=90, fontsize=6)
+    return _picture(figure, axes, title, has_legend=True)
+
+
 def _figure(title: str, y_label: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 

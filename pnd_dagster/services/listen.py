@@ -154,23 +154,23 @@ class _Listener:
             await self._beat()
 
     async def _stay_connected(self, consumer: asyncio.Task[None], background: Sequence[asyncio.Task[None]]) -> None:
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while not self._stop.is_set():
+            connected_at: float | None = None
             try:
                 await self._reading.reader.connect()
-                self._is_connected = True
+                self._is_connected, connected_at = True, loop.time()
                 self._counts["connections"] += 1
-                connected_at = asyncio.get_running_loop().time()
                 await self._work_until_disconnected(consumer, *background)
-                # A connection that held for a while was a good one.
-                failures = 0 if asyncio.get_running_loop().time() - connected_at > self._pace.longest_backoff_seconds else failures + 1
             except (TransientError, DatabaseError) as error:
-                failures += 1
                 self._note(error)
             finally:
                 self._is_connected = False
                 with suppress(OSError):
                     await self._reading.reader.disconnect()
+            # A connection that held for a while was a good one, however it ended.
+            has_held = connected_at is not None and loop.time() - connected_at > self._pace.longest_backoff_seconds
+            failures = 0 if has_held else failures + 1
             await self._pause(backoff_seconds(failures, longest=self._pace.longest_backoff_seconds) if failures else 0.0)
 
     async def _work_until_disconnected(self, *others: asyncio.Task[None]) -> None:

@@ -18,6 +18,8 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 # Postgres counts microseconds from the year 2000.
 EPOCH_MICROSECONDS = 946_684_800_000_000
+# The numbers by which Postgres knows the types of an array's elements.
+_ELEMENT_OIDS: dict[pl.DataType, int] = {pl.Float32(): 700, pl.Float64(): 701}
 _WIRE_TYPES: dict[pl.DataType, str] = {
     pl.Int16(): ">i2",
     pl.Int32(): ">i4",
@@ -33,7 +35,7 @@ def encode(frame: pl.DataFrame) -> bytes:
     """A frame as the body of `COPY ... FROM STDIN (FORMAT binary)`; NULL stays NULL, NaN is NaN.
 
     Raises:
-        TypeError: a column is neither integer, float, boolean nor UTC time.
+        TypeError: a column is neither integer, float, boolean, UTC time nor arrays of floats that are equally long.
     """
     wire_types = [_wire_type(dtype) for dtype in frame.dtypes]
     fields = [("fields", ">i2")]
@@ -66,7 +68,7 @@ def copy_binary(connection: sa.Connection, qualified_name: str, frame: pl.DataFr
         copy.write(encode(frame))
 
 
-def _is_sent(raw: Any, wire_types: Sequence[str], nulls: Sequence[tuple[int, Any]]) -> Any:
+def _is_sent(raw: Any, wire_types: Sequence[Any], nulls: Sequence[tuple[int, Any]]) -> Any:
     """Which bytes of the rows go over the wire: all but the values of NULLs."""
     is_sent = np.ones(raw.shape, np.bool_)
     widths = [np.dtype(wire_type).itemsize for wire_type in wire_types]
@@ -80,11 +82,30 @@ def _is_sent(raw: Any, wire_types: Sequence[str], nulls: Sequence[tuple[int, Any
 def _numbers(column: pl.Series) -> Any:
     if isinstance(column.dtype, pl.Datetime):
         return column.to_physical().fill_null(EPOCH_MICROSECONDS).to_numpy() - EPOCH_MICROSECONDS
+    if isinstance(column.dtype, pl.Array):
+        return _arrays(column, column.dtype)
     return column.fill_null(False if column.dtype == pl.Boolean() else 0).to_numpy()
 
 
-def _wire_type(dtype: pl.DataType) -> str:
+def _arrays(column: pl.Series, dtype: pl.Array) -> Any:
+    """Each array as five integers of heading (dimensions, has NULL, type, length, first index), then its elements after their lengths."""
+    arrays: Any = np.zeros(len(column), _wire_type(dtype))
+    element = _WIRE_TYPES[_inner(dtype)]
+    arrays["heading"] = (1, 0, _ELEMENT_OIDS[_inner(dtype)], dtype.size, 1)
+    arrays["elements"]["length"] = np.dtype(element).itemsize
+    is_there = column.is_not_null().to_numpy()
+    arrays["elements"]["value"][is_there] = column.drop_nulls().to_numpy()
+    return arrays
+
+
+def _wire_type(dtype: pl.DataType) -> Any:
+    if isinstance(dtype, pl.Array) and _inner(dtype) in _ELEMENT_OIDS:
+        return np.dtype([("heading", ">i4", 5), ("elements", [("length", ">i4"), ("value", _WIRE_TYPES[_inner(dtype)])], dtype.size)])
     try:
         return _WIRE_TYPES[dtype]
     except KeyError:
         raise TypeError(f"{dtype} has no binary form here") from None
+
+
+def _inner(dtype: pl.Array) -> pl.DataType:
+    return cast(pl.DataType, dtype.inner)

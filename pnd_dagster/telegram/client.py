@@ -93,12 +93,21 @@ class TelethonReader:
 
     Args:
         client: a TelegramClient that raises FloodWaitError at once (flood_sleep_threshold=0).
+        renew: makes the client of every further connection. A client that is connected again compares the next update with what it saw
+            before, and may leave that update out when it fetches what lies between; a new one takes updates as they come.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, renew: Callable[[], Any] | None = None) -> None:
+        self._client, self._renew = client, renew
+        self._handlers: list[Callable[[Any], Awaitable[None]]] = []
+        self._was_connected = False
 
     async def connect(self) -> None:
+        if self._was_connected and self._renew is not None:
+            self._client = self._renew()
+            for handler in self._handlers:
+                self._add(handler)
+        self._was_connected = True
         with _telling("connecting"):
             await self._client.connect()
             is_authorized = await self._client.is_user_authorized()
@@ -194,6 +203,10 @@ class TelethonReader:
         return content.getvalue()
 
     def subscribe(self, handler: Callable[[Any], Awaitable[None]]) -> None:
+        self._handlers.append(handler)
+        self._add(handler)
+
+    def _add(self, handler: Callable[[Any], Awaitable[None]]) -> None:
         from telethon import events
         from telethon.tl.types import UpdateDeleteChannelMessages, UpdateEditChannelMessage, UpdateNewChannelMessage
 
@@ -240,7 +253,7 @@ def _telling(what: str) -> Generator[None]:
         raise TransientError(f"{what}: Telegram asks to wait {seconds:.0f} s", retry_after_seconds=seconds) from error
     except gone as error:
         raise ChannelGoneError(f"{what}: {type(error).__name__.removesuffix('Error')}") from error
-    except (errors.UnauthorizedError, errors.AuthKeyError) as error:
+    except (errors.UnauthorizedError, errors.AuthKeyError, errors.AuthKeyNotFound) as error:
         raise SettingError(f"{what}: the Telegram session is no longer valid ({type(error).__name__}): run `pnd login`") from error
     except (errors.ServerError, errors.TimedOutError, OSError, asyncio.IncompleteReadError) as error:
         raise TransientError(f"{what}: {type(error).__name__}") from error

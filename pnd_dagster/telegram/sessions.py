@@ -62,7 +62,7 @@ def open_reader(settings: Settings, purpose: Purpose = "listen") -> TelethonRead
     Raises:
         SettingError: the API id or hash is missing, or the session file is not safe.
     """
-    return TelethonReader(_client(settings, purpose))
+    return TelethonReader(_client(settings, purpose), renew=lambda: _client(settings, purpose))
 
 
 async def login(
@@ -133,9 +133,8 @@ def _client(settings: Settings, purpose: Purpose) -> Any:
     if settings.telegram_api_id is None or settings.telegram_api_hash is None:
         raise SettingError("PND_TELEGRAM_API_ID and PND_TELEGRAM_API_HASH are needed: get them from https://my.telegram.org")
     session = secure_session_file(session_file(settings, purpose))
-    from telethon import TelegramClient
 
-    return TelegramClient(
+    return _client_class()(
         str(session),
         settings.telegram_api_id,
         settings.telegram_api_hash.get_secret_value(),
@@ -143,7 +142,30 @@ def _client(settings: Settings, purpose: Purpose) -> Any:
         flood_sleep_threshold=0,
         request_retries=2,
         connection_retries=5,
+        # Telethon connects again in silence and does not ask what it missed; the listener, told of the loss, does.
+        auto_reconnect=purpose == "history",
         sequential_updates=True,
         device_model="pnd-dagster",
         app_version="1",
     )
+
+
+def _client_class() -> type[Any]:
+    """Telethon's client, but for what it leaves out of a channel's difference that it fetched by itself to fill a gap.
+
+    Telethon 1.45 moves the channel's count first and then takes the edits and deletions of that difference for old ones. Updates
+    without a count are handed over in any case.
+    """
+    from telethon import TelegramClient
+    from telethon.tl.types.updates import ChannelDifference
+
+    class Client(TelegramClient):
+        async def __call__(self, request: Any, ordered: bool = False, flood_sleep_threshold: int | None = None) -> Any:
+            answer: Any = await super().__call__(request, ordered, flood_sleep_threshold)
+            if isinstance(answer, ChannelDifference):
+                updates: list[Any] = answer.other_updates
+                for update in updates:
+                    update.pts = 0
+            return answer
+
+    return Client

@@ -13,15 +13,26 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
+from pnd_dagster.errors import DatabaseError
+from pnd_dagster.events.replays import Replays
 from pnd_dagster.events.store import rebuild_events
 from pnd_dagster.messages.classifier import Classifier, load_classifier
 from pnd_dagster.messages.labels import MessageLabel
-from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled
-from pnd_dagster.settings import Settings
+from pnd_dagster.services import message_duties
+from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled, warm_up
+from pnd_dagster.settings import Settings, load_settings
 from pnd_dagster.simulator.llm import LLM_KEY, serve_llm
 from pnd_dagster.simulator.reveals import Reveal, draw
 from pnd_dagster.storage import read_frame, upsert
-from pnd_dagster.tables import LLM_REPLIES, MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, PUMP_EVENTS, TELEGRAM_MESSAGES
+from pnd_dagster.tables import (
+    ALERTS,
+    LLM_REPLIES,
+    MESSAGE_LABELS,
+    PUMP_ANNOUNCEMENTS,
+    PUMP_EVENTS,
+    TELEGRAM_CHANNELS,
+    TELEGRAM_MESSAGES,
+)
 from pnd_dagster.telegram.batches import MessageBatch, empty_batch
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -65,9 +76,9 @@ def classifier() -> Classifier:
     return load_classifier()
 
 
-def receive(engine: sa.Engine, classifier: Classifier, received: MessageBatch) -> None:
+def receive(engine: sa.Engine, classifier: Classifier, received: MessageBatch, settings: Settings | None = None) -> None:
     upsert(engine, TELEGRAM_MESSAGES, received.messages)
-    handle_batch(engine, classifier, received)
+    handle_batch(engine, settings or load_settings(), classifier, received, Replays())
 
 
 def statuses(engine: sa.Engine) -> list[str]:
@@ -142,9 +153,9 @@ def test_deletions_and_service_messages_are_not_labelled(engine: sa.Engine, clas
 
 def test_what_the_handler_missed_is_swept_once(engine: sa.Engine, classifier: Classifier) -> None:
     upsert(engine, TELEGRAM_MESSAGES, batch(1, ANNOUNCED, after=timedelta()).messages)
-    assert sweep_unlabelled(engine, classifier) == 1
+    assert sweep_unlabelled(engine, load_settings(), classifier) == 1
     assert statuses(engine) == ["scheduled"]
-    assert sweep_unlabelled(engine, classifier) == 0
+    assert sweep_unlabelled(engine, load_settings(), classifier) == 0
 
 
 def test_an_announcement_nothing_came_of_expires_without_a_new_message(engine: sa.Engine, classifier: Classifier) -> None:
@@ -225,3 +236,37 @@ def test_without_a_language_model_an_abstention_waits(engine: sa.Engine, setting
     receive(engine, Unsure(), received)
     ask_further(engine, settings, Unsure(), received)
     assert read_frame(engine, sa.select(MESSAGE_LABELS.c.is_abstained)).to_series().to_list() == [True]
+
+
+def test_an_announced_pump_is_told_at_once_and_once(engine: sa.Engine, classifier: Classifier, settings: Settings) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta(hours=7)), settings)
+    told = read_frame(engine, sa.select(ALERTS.c.stage, ALERTS.c.channel))
+    assert set(told["stage"]) == {"announced"}
+    receive(engine, classifier, batch(2, "good morning", after=timedelta(hours=7, minutes=1)), settings)
+    assert read_frame(engine, sa.select(ALERTS)).height == told.height
+
+
+def test_alerts_that_cannot_be_queued_lose_no_label(
+    engine: sa.Engine, classifier: Classifier, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise DatabaseError("Postgres refused: made up")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(message_duties, "announced_alerts", refuse)
+        receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta(hours=7)), settings)
+    assert statuses(engine) == ["scheduled"]
+    assert read_frame(engine, sa.select(ALERTS)).is_empty()
+    sweep_unlabelled(engine, settings, classifier)
+    assert set(read_frame(engine, sa.select(ALERTS.c.stage))["stage"]) == {"announced"}
+
+
+def test_validated_channels_are_warmed_up_until_it_is_over(engine: sa.Engine, classifier: Classifier) -> None:
+    receive(engine, classifier, batch(1, ANNOUNCED, after=timedelta()))
+    channel = {"channel_id": 9, "found_via": "simulated", "status": "validated", "is_vanished": False, "discovered_at": NOW}
+    upsert(engine, TELEGRAM_CHANNELS, pl.DataFrame([channel]))
+    replays = Replays()
+    warm_up(engine, classifier, replays, lambda: True)
+    assert 9 not in replays
+    warm_up(engine, classifier, replays, lambda: False)
+    assert 9 in replays

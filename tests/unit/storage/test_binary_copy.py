@@ -64,6 +64,19 @@ def test_nan_is_not_null(engine: sa.Engine) -> None:
     assert math.isnan(stored(engine, frame)["double"].to_list()[0])
 
 
+@pytest.mark.parametrize(("dtype", "declared"), [(pl.Float32(), "real[]"), (pl.Float64(), "double precision[]")])
+def test_arrays_of_one_length_arrive_as_they_are_and_absent_ones_as_null(engine: sa.Engine, dtype: pl.DataType, declared: str) -> None:
+    arrays = [[1.5, -2.25, math.nan], None, [0.0, math.inf, 3.0]]
+    frame = pl.DataFrame({"key": [1, 2, None], "z": pl.Series(arrays, dtype=pl.Array(dtype, 3))})
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE trial (key bigint, z {declared}) ON COMMIT DROP")
+        copy_binary(connection, '"trial"', frame)
+        rows = connection.exec_driver_sql("SELECT key, z, array_dims(z) FROM trial").all()
+    assert [key for key, _, _ in rows] == [1, 2, None]
+    assert rows[0][1] == pytest.approx(arrays[0], nan_ok=True)
+    assert [tuple(row[1:]) for row in rows[1:]] == [(None, None), (arrays[2], "[1:3]")]
+
+
 def test_a_type_without_a_binary_form_is_named() -> None:
     with pytest.raises(TypeError, match="String"):
         encode(pl.DataFrame({"text": ["a"]}))
