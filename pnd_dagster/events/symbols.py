@@ -33,7 +33,7 @@ _CAPITALS = re.compile(r"(?<![\w@/.])([A-Z][A-Z0-9]{1,9}|\d{1,3}[A-Z]{2,8})(?![\
 _CHANT = re.compile(r"([A-Z]{2})\1+|.*(.)\2\2.*")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _PLACEHOLDERS = re.compile(
-    r"@USER\b|UNKNOWN_\w+|(?:TRADE|EXCHANGE)_URL\([^)\n]*\)|CONTRACT_ADDRESS|\b\w+_(?:CEX|DEX)\b|_(?:CEX|DEX)\b|https?://\S+|t\.me/\S+"
+    r"@USER\b|UNKNOWN_\w+|(?:TRADE|EXCHANGE)_URL\([^)\n]*\)|CONTRACT_ADDRESS|\b(?:\w+\s(?=exchange_CEX\b))?[\w.]+_(?:CEX|DEX)\b|_(?:CEX|DEX)\b|https?://\S+|t\.me/\S+"
 )
 
 
