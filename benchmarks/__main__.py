@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-SUBJECTS = ("messages", "events", "storage", "market", "ticks", "ranking", "feeds", "latency")
+SUBJECTS = ("messages", "events", "storage", "market", "ticks", "ranking", "detection", "feeds", "latency")
 
 
 def main(subjects: list[str]) -> None:

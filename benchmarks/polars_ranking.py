@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pnd_dagster.market.windows import HORIZONS, bucket_count
+from pnd_dagster.market.windows import bucket_count
 from pnd_dagster.ranking.rules import DEFAULT
 from pnd_dagster.ranking.zscores import MIN_WINDOWS
 
@@ -32,12 +32,12 @@ def write_history(path: Path, coins: int) -> None:
 
 def rank_by_scan(path: Path) -> pl.DataFrame:
     """instrument_id and score by rule DEFAULT, the highest first: windows of each horizon, the latest against all before."""
-    scans = [_z_of_horizon(pl.scan_parquet(path), horizon) for horizon in HORIZONS]
+    scans = [_z_of_horizon(pl.scan_parquet(path), horizon) for horizon in DEFAULT.horizons]
     together = scans[0]
     for scan in scans[1:]:
         together = together.join(scan, on="instrument_id")
     columns = [f"{metric}_{horizon}" for metric in DEFAULT.metrics for horizon in DEFAULT.horizons]
-    mean = pl.mean_horizontal(pl.col(columns).fill_nan(None).clip(0.0, DEFAULT.clip))
+    mean = pl.mean_horizontal(pl.col(columns).fill_nan(None).clip(0.0, DEFAULT.clip) ** DEFAULT.exponent)
     ranked = together.select("instrument_id", score=(mean - mean.mean()) / mean.std(ddof=0)).sort("score", descending=True)
     return ranked.collect()
 
@@ -50,6 +50,7 @@ def _z_of_horizon(rows: pl.LazyFrame, horizon: int) -> pl.LazyFrame:
             *(pl.col(name).mean() for name in STATES),
             pl.col("high_price").max(),
             pl.col("low_price").min(),
+            active_buckets=(pl.col("trade_count") > 0).sum(),
             last_vwap=(pl.col("quote_volume") / pl.col("volume")).filter(pl.col("trade_count") > 0).last(),
         )
         .sort("instrument_id", "bucket")

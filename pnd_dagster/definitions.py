@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 
 from assets import ASSET_GROUPS
-from pnd_dagster.automation.jobs import CHECKS_JOB, COINS_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB, TRAINING_JOB
+from pnd_dagster.automation.jobs import BACKTEST_JOB, CHECKS_JOB, COINS_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB, TRAINING_JOB
+from pnd_dagster.automation.retention import retention_job
 from pnd_dagster.automation.schedules import SCHEDULES
 from pnd_dagster.automation.sensors import SENSORS
 from pnd_dagster.automation.watches import watch_pump_job
@@ -29,7 +30,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
         ],
         asset_checks=[check for modules in ASSET_GROUPS.values() for module in modules for check in module.CHECKS],
-        jobs=[MESSAGES_JOB, EVENTS_JOB, COINS_JOB, MARKET_JOB, CHECKS_JOB, TRAINING_JOB, watch_pump_job],
+        jobs=[MESSAGES_JOB, EVENTS_JOB, COINS_JOB, MARKET_JOB, CHECKS_JOB, TRAINING_JOB, BACKTEST_JOB, watch_pump_job, retention_job],
         schedules=list(SCHEDULES),
         sensors=list(SENSORS),
         # A process per step imports everything anew: dozens of checks would starve a watch that runs beside them.

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     )
     exchange_url: str | None = Field(None, description="Base address of simulated exchanges (`pnd simulate`); empty means the real ones")
     market_cap_max_usd: float = Field(60e6, gt=0, description="Coins above this market capitalisation are no candidates")
-    metrics_retention_days: int = Field(30, ge=4, description="Day partitions of the metric tables older than this are dropped")
+    metrics_retention_days: int = Field(30, ge=4, description="Day partitions of metrics and rankings older than this are dropped")
     spill_max_bytes: int = Field(2_000_000_000, ge=0, description="What a collector keeps on disk at most while the database is away")
 
     lunarcrush_key: SecretStr | None = Field(None, description="Key of LunarCrush's API")

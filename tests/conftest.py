@@ -14,10 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from pnd_dagster.settings import Settings, load_settings
-from pnd_dagster.storage import connect, create_engine, embedded
+from pnd_dagster.storage import create_engine, embedded
 from pnd_dagster.tables import METADATA
 
 HOME_VARIABLE = "PND_TEST_HOME"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 FROZEN_CHANNELS = (29, 37, 40)
 
 
@@ -26,6 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("PND_") and name != HOME_VARIABLE]:
         del os.environ[name]
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    # Each worker has a core: threads that wait spinning for small matrices would take it from the other ones.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    # What the tests store need not survive a power cut.
+    embedded.SERVER_OPTIONS.update(dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off"))
     if not hasattr(config, "workerinput"):
         home = Path(tempfile.mkdtemp(prefix="pnd-test-"))
         home.chmod(0o755)
@@ -104,9 +109,7 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
 @pytest.fixture
 def settings(database_url: str, engine: sa.Engine, tmp_path: Path) -> Settings:
     """Settings that point at the empty database and a temporary home."""
-    configured = load_settings(database_url=database_url, home=tmp_path / "home", telegram_session_file=tmp_path / "telegram.session")
-    connect(configured)
-    return configured
+    return load_settings(database_url=database_url, home=tmp_path / "home", telegram_session_file=tmp_path / "telegram.session")
 
 
 @pytest.fixture(scope="session")

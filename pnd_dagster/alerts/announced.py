@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from pnd_dagster.alerts import facts, wording
 from pnd_dagster.alerts.alert import Alert, Stage, alert_id, channels, queue_alert
-from pnd_dagster.alerts.releases import over_of, pump_of, pumps_near, released_of
+from pnd_dagster.alerts.releases import over_of, pumps_near, released_of
+from pnd_dagster.events.fulfilment import pump_of, pumps_about
 from pnd_dagster.events.identity import stable_id
 from pnd_dagster.settings import Settings
 from pnd_dagster.storage import transaction
@@ -109,7 +110,7 @@ def _released(connection: sa.Connection, now: datetime) -> list[_Due]:
     fresh = facts.rows(connection, sa.select(PUMP_EVENTS).where(event.released_at.between(now - FRESH, now + FRESH)))
     if not fresh:
         return []
-    pumps = pumps_near(connection, now - timedelta(days=2), now + timedelta(days=2))
+    pumps = pumps_about(connection, now - timedelta(days=2), now + timedelta(days=2))
     due: list[_Due] = []
     for row in fresh:
         pump = pump_of(row, pumps)

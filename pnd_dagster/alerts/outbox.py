@@ -6,6 +6,7 @@ leaves it to the next. If the other side accepted it and the row could not be wr
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ the newest is sent and the others are muted as superseded.
 """
 
 SUPERSEDED = "superseded by a newer alert of the same stage and subject"
+SWITCHED_OFF = "channel is switched off"
+SWITCHED_OFF_AFTER = timedelta(days=1)
+"""Until then a channel may be switched on again, and gets what was queued meanwhile."""
 
 
 class Queued(NamedTuple):
@@ -51,6 +55,15 @@ def supersede(connection: sa.Connection, channel: str) -> int:
     )
     muted = sa.update(ALERTS).where(ALERTS.c.channel == channel, ALERTS.c.alert_id.in_(late)).values(state="muted", last_error=SUPERSEDED)
     return connection.execute(muted).rowcount
+
+
+def mute_switched_off(connection: sa.Connection, channels: Collection[str]) -> int:
+    """Mutes what has waited for a day on channels other than these, which nobody delivers; returns how many alerts those are."""
+    alert = ALERTS.c
+    is_left = sa.and_(
+        alert.state == "pending", alert.channel.notin_(channels), alert.created_at < sa.func.clock_timestamp() - SWITCHED_OFF_AFTER
+    )
+    return connection.execute(sa.update(ALERTS).where(is_left).values(state="muted", last_error=SWITCHED_OFF)).rowcount
 
 
 def claim(connection: sa.Connection, channel: str, cooldown_seconds: float) -> Queued | None:

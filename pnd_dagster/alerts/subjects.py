@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pnd_dagster.alerts import facts
-from pnd_dagster.alerts.releases import ABOUT_THE_START, belongs_to, pump_of, pumps_near
 from pnd_dagster.errors import SourceError
+from pnd_dagster.events.fulfilment import coins_of, pump_called, pump_of, pumps_about
 from pnd_dagster.tables import DETECTED_PUMPS, PUMP_ANNOUNCEMENTS, PUMP_EVENTS, SCHEDULED_PUMPS, WATCHES
 
 NAMED_IDS = 5
+
+DETECTED_WITHIN = timedelta(minutes=15)
+"""A detection of a coin so long before or after it was named is of that pump."""
 
 
 class Subject(NamedTuple):
@@ -74,7 +77,8 @@ def _subject(connection: sa.Connection, kind: str, value: str) -> Subject:
     event = event or _event(connection, pump, watch, detection)
     if event and pump is None:
         at = event["released_at"]
-        pump = pump_of(event, pumps_near(connection, at - timedelta(days=2), at + timedelta(days=2)))
+        fulfilled = pump_of(event, pumps_about(connection, at - timedelta(days=2), at + timedelta(days=2)))
+        pump = facts.pump(connection, fulfilled["pump_id"]) if fulfilled else None
     named = [*(pump or {}).get("announcement_ids", ()), *(event or {}).get("announcement_ids", ())]
     named = list(dict.fromkeys([*named, value] if kind == "announcement" else named))
     for subject_id in ((pump or {}).get("pump_id"), *named):
@@ -83,19 +87,18 @@ def _subject(connection: sa.Connection, kind: str, value: str) -> Subject:
 
 
 def _event(connection: sa.Connection, pump: facts.Row | None, watch: facts.Row | None, detection: facts.Row | None) -> facts.Row | None:
-    """The first release that belongs to what is known so far."""
+    """The coin that was detected, or that the pump or the watch was for."""
     if detection:
-        known: dict[str, Any] = {"scheduled_at": detection["detected_at"], "exchange": detection["exchange"], "announcement_ids": []}
-    elif pump or watch:
-        one = (watch or {}).get("exchanges") or [None]
-        known = dict(pump or {**(watch or {}), "exchange": one[0] if len(one) == 1 else None, "announcement_ids": []})
-    else:
-        return None
-    at, event = known["scheduled_at"], PUMP_EVENTS.c
-    near = sa.select(PUMP_EVENTS).where(event.released_at.between(at - timedelta(hours=6), at + timedelta(hours=6)))
-    if detection:
-        near = near.where(event.symbol == detection["symbol"])
-    return next((row for row in facts.rows(connection, near.order_by(event.released_at)) if belongs_to(row, known)), None)
+        event, at = PUMP_EVENTS.c, detection["detected_at"]
+        is_coin = sa.and_(event.exchange == detection["exchange"], event.symbol == detection["symbol"])
+        is_then = event.released_at.between(at - DETECTED_WITHIN, at + DETECTED_WITHIN)
+        return _first(connection, PUMP_EVENTS, sa.and_(is_coin, is_then))
+    if watch and not pump:
+        one = watch["exchanges"]
+        by_hand: dict[str, Any] = {"pump_id": None, "exchange": one[0] if len(one) == 1 else None, "announcement_ids": []}
+        known = (pump_called(connection, watch["pump_id"]) if watch["pump_id"] else None) or by_hand
+        pump = {**known, "scheduled_at": watch["scheduled_at"]}
+    return next(iter(coins_of(connection, pump)), None) if pump else None
 
 
 def _detections(connection: sa.Connection, event: facts.Row | None) -> list[facts.Row]:
@@ -104,7 +107,7 @@ def _detections(connection: sa.Connection, event: facts.Row | None) -> list[fact
         return []
     seen, at = DETECTED_PUMPS.c, event["released_at"]
     is_coin = sa.and_(seen.exchange == event["exchange"], seen.symbol == event["symbol"])
-    is_then = seen.detected_at.between(at - ABOUT_THE_START, at + ABOUT_THE_START)
+    is_then = seen.detected_at.between(at - DETECTED_WITHIN, at + DETECTED_WITHIN)
     return facts.rows(connection, sa.select(DETECTED_PUMPS).where(is_coin, is_then).order_by(seen.detected_at))
 
 

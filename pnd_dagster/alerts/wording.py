@@ -43,6 +43,8 @@ def announced(
     lines = [f"{_channels(titles)} {'moved' if is_moved else 'announced'} a pump on {place} {when}{lead}."]
     if is_moved and previous:
         lines.append(f"Before, it was announced for {clock(previous)}.")
+    if exchange is not None and exchange not in collected:
+        lines.append(f"It is not watched: {exchange} is not collected here, so its coins cannot be ranked.")
     coin = next((one["base_symbol"] for one in named if one["base_symbol"]), None)
     return Alert(
         "announced",
@@ -78,7 +80,7 @@ def _unknown_of_announcement(exchange: str | None, at: datetime | None, named: S
     if exchange is None:
         unknown.append("On which exchange it shall be; all that are collected are candidates.")
     elif exchange not in collected:
-        unknown.append(f"What its coins do: {exchange} is not collected here, so they cannot be ranked.")
+        unknown.append(f"What the coins of {exchange} do.")
     return unknown
 
 

@@ -57,3 +57,10 @@ CHECKS_JOB = dg.define_asset_job(
     description="Looks at what collectors wrote in the last hours",
     executor_def=dg.in_process_executor,
 )
+
+BACKTEST_JOB = dg.define_asset_job(
+    "backtest",
+    selection=dg.AssetSelection.assets(["out", "ranking_backtest"], ["out", "ranking_backtest_events"], ["out", "ranking_signal_curve"]),
+    description="Where the coins of past pumps would have stood: TOP-k by offset, and against a made-up signal",
+    executor_def=dg.in_process_executor,
+)

@@ -13,6 +13,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from pnd_dagster.automation.jobs import CHECKS_JOB, COINS_JOB, MARKET_JOB, MESSAGES_JOB
 from pnd_dagster.automation.partitions import DAILY, MARKET_DAILY, contiguous_ranges
+from pnd_dagster.automation.retention import retention_job
 
 LOOKBACK = timedelta(weeks=3)
 MESSAGE_ASSETS = (dg.AssetKey(["raw", "telegram_messages"]), dg.AssetKey(["core", "message_labels"]))
@@ -70,6 +71,15 @@ HOURLY_CHECKS = dg.ScheduleDefinition(
     description="Checks of the metrics that collectors wrote",
 )
 
+DAILY_RETENTION = dg.ScheduleDefinition(
+    name="daily_retention",
+    job=retention_job,
+    cron_schedule="20 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Day partitions made ahead and dropped, as collectors do each hour; also where none runs",
+)
+
 
 def _days(partitions: dg.DailyPartitionsDefinition, first: datetime, last: datetime) -> list[str]:
     return [key for key in partitions.get_partition_keys(last) if f"{first:%Y-%m-%d}" <= key <= f"{last:%Y-%m-%d}"]
@@ -97,4 +107,4 @@ def _incomplete(
     return incomplete
 
 
-SCHEDULES = (nightly_backfill, DAILY_COINS, daily_market, HOURLY_CHECKS)
+SCHEDULES = (nightly_backfill, DAILY_COINS, daily_market, HOURLY_CHECKS, DAILY_RETENTION)

@@ -10,6 +10,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from pnd_dagster.automation.bucket_commits import bucket_commits_sensor
+from pnd_dagster.automation.result_reports import new_results_sensor
 from pnd_dagster.automation.watches import pump_announcement_sensor
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.resources.service_health import HEARTBEATS_KEY, MAX_SILENCE, check_name, examine
@@ -121,4 +122,4 @@ def _last_reports(instance: dg.DagsterInstance, since: datetime) -> dict[date, d
         cursor = page.cursor
 
 
-SENSORS = (AUTOMATION, ingested_messages_sensor, bucket_commits_sensor, service_health_sensor, pump_announcement_sensor)
+SENSORS = (AUTOMATION, ingested_messages_sensor, bucket_commits_sensor, service_health_sensor, pump_announcement_sensor, new_results_sensor)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import dagster as dg
 import sqlalchemy as sa
 
+from pnd_dagster.automation.watch_reports import materialisations
 from pnd_dagster.errors import DatabaseError, SettingError
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.services.watch_orders import Order, due_pumps, order_for_pump
-from pnd_dagster.services.watch_results import results, sweep
+from pnd_dagster.services.watch_results import sweep
 
 WATCH_TAG, ATTEMPT_TAG = "pnd/watch", "pnd/attempt"
 # A run that was requested so long ago and holds no lease is not waited for any more: it may be queued for ever.
@@ -56,26 +57,23 @@ def watch_pump_op(context: dg.OpExecutionContext, config: WatchConfig, database:
     if order.schedule_revision != config.schedule_revision:
         context.log.info("the pump was moved since this run was requested; its new time has a watch of its own")
         return
-    seen: set[str] = set()
+    last_ticks: dict[str, RankedTick] = {}
 
     def note(tick: RankedTick) -> None:
-        if tick.exchange not in seen:
-            seen.add(tick.exchange)
+        if tick.exchange not in last_ticks:
             active = int(tick.ranking.is_active.sum())
             context.log.info(f"{tick.exchange}: first ranking of {len(tick.symbols)} candidates, {active} of them with history")
+        # Once the pump has begun, everybody sees who leads.
+        if tick.lead_seconds >= 0 or tick.exchange not in last_ticks:
+            last_ticks[tick.exchange] = tick
 
     ended = watch(engine, settings, order, threading.Event(), note)
     context.log.info(f"{ended.state or 'left'}: {ended.detail}; {ended.tick_count} ticks were ranked")
-    context.add_output_metadata(
-        {
-            "state": ended.state or "left",
-            "detail": ended.detail,
-            "ticks": ended.tick_count,
-            "watch_id": order.watch_id,
-            "exchanges": ", ".join(order.exchanges),
-            "ranks_before_release": results(engine, order.watch_id),
-        }
-    )
+    try:
+        for told in materialisations(engine, order, ended, last_ticks):
+            context.log_event(told)
+    except DatabaseError as error:
+        context.log.warning(f"the watch is over, but not told of: {error}")
 
 
 @dg.job(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from pnd_dagster.backtest.reading import event_ids, read_events
 from pnd_dagster.errors import SchemaError
 from pnd_dagster.market.book_metrics import Booleans, Floats, Integers
 from pnd_dagster.ranking.detection import Bucket, Detector, Signs, Thresholds, is_pump, no_baseline
@@ -74,6 +76,31 @@ def backtest_detection(trades: pl.DataFrame, events: pl.DataFrame, grid: Iterabl
     delays = pl.Series("delay_seconds", found.delays, nan_to_null=True)
     part = pl.Series("part", np.where(is_training, "chosen on", "judged on"))
     return DetectionBacktest(best, table, events.select("event_id").with_columns(part, delays))
+
+
+def backtest_detection_of_files(events: Path, trades: Path, grid: Iterable[Thresholds] = GRID) -> DetectionBacktest:
+    """`backtest_detection` of the files that `pnd backtest` reads; trades without a positive, finite price and amount are passed over.
+
+    Args:
+        events: CSV of pumps, see `reading.read_events`.
+        trades: Parquet, see `reading.read_trades`.
+        grid: thresholds that are tried.
+
+    Raises:
+        SourceError: a file cannot be read or does not fit.
+        SchemaError: a column of the trades is missing; it is named.
+    """
+    known = event_ids(trades)
+    pumps = [event for event in read_events(events, known) if event.event_id in known]
+    frame = pl.DataFrame(
+        {
+            "event_id": [event.event_id for event in pumps],
+            "event_coin": [event.coin for event in pumps],
+            "event_time": [datetime.fromtimestamp(event.at / 1000, UTC) for event in pumps],
+        }
+    )
+    is_sound = pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) > 0) for name in ("price", "amount"))
+    return backtest_detection(pl.scan_parquet(trades).filter(is_sound).collect(), frame, grid)
 
 
 def alarms(raised: Booleans) -> Booleans:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,14 +11,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from pnd_dagster.cli.console import OUT, fail, print_table, say
+from pnd_dagster.cli.readiness import missing_services
 from pnd_dagster.cli.simulated_world import CHANNEL_TITLE, COINS, SEED, SimulatedWorld
 from pnd_dagster.cli.up import log_folder
 from pnd_dagster.storage import read_frame
 from pnd_dagster.tables import (
     ALERTS,
-    BUCKET_COMMITS,
     CANDIDATE_COINS,
-    HEARTBEATS,
     INSTRUMENTS,
     PUMP_EVENTS,
     RANKING_TICKS,
@@ -258,54 +255,13 @@ def _follow_channel(engine: sa.Engine, channel_id: int) -> None:
 
 
 def _wait_for_services(configured: Settings, engine: sa.Engine) -> bool:
-    """Until Dagster's daemon looks after its sensors, the listener listens and every exchange is collected; says what is missing."""
+    """Until all that the story needs is at work; says what is missing."""
     deadline = time.monotonic() + SERVICES_SECONDS
     missing = dict[str, str]()
     while time.monotonic() < deadline:
-        missing = {
-            **({} if _is_dagster_up(configured) else {"dagster": "does not look after its sensors"}),
-            **({} if _is_listening(engine) else {"listen": "follows no channel"}),
-            **({} if not (silent := _silent_exchanges(configured, engine)) else {"collect": f"nothing from {', '.join(silent)}"}),
-        }
-        if not missing:
+        if not (missing := missing_services(configured, engine)):
             return True
         time.sleep(1)
     for name, reason in missing.items():
         fail(f"{name}: {reason}; see {log_folder(configured) / name}.log")
     return False
-
-
-def _is_dagster_up(configured: Settings) -> bool:
-    query = (
-        "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } "
-        "workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"
-    )
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{configured.ui_port}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            data = json.load(answer)["data"]
-    except (OSError, ValueError):
-        return False
-    healthy = {daemon["daemonType"] for daemon in data["instance"]["daemonHealth"]["allDaemonStatuses"] if daemon["healthy"]}
-    locations = data["workspaceOrError"].get("locationEntries", [])
-    return {"SENSOR", "QUEUED_RUN_COORDINATOR"} <= healthy and any(entry["loadStatus"] == "LOADED" for entry in locations)
-
-
-def _is_listening(engine: sa.Engine) -> bool:
-    beat = HEARTBEATS.c
-    fresh = beat.beat_at > datetime.now(UTC) - timedelta(seconds=60)
-    statement = sa.select(beat.details["channels"].as_integer()).where(beat.name == "listen", beat.is_healthy, fresh)
-    with engine.connect() as connection:
-        return bool(connection.execute(statement).scalar())
-
-
-def _silent_exchanges(configured: Settings, engine: sa.Engine) -> list[str]:
-    commit = BUCKET_COMMITS.c
-    fresh = (
-        sa.select(commit.exchange).distinct().where(commit.bucket_end_at > datetime.now(UTC) - timedelta(seconds=15), commit.book_rows > 0)
-    )
-    with engine.connect() as connection:
-        heard = set(connection.execute(fresh).scalars())
-    return [exchange for exchange in configured.exchanges if exchange not in heard]

@@ -59,7 +59,7 @@ def draw_history(coins: int, rate: float, seed: int) -> pl.DataFrame:
 
 
 def seed_history(engine: sa.Engine, history: pl.DataFrame, now: datetime) -> int:
-    """Writes the three days up to the last full hour; hours that have rollups keep them. Returns the number of instruments.
+    """Writes the three days up to the last full hour; hours that have rollups of this layout keep them. Returns the number of instruments.
 
     Args:
         engine: the demo's database; its instruments are known.
@@ -79,6 +79,7 @@ def seed_history(engine: sa.Engine, history: pl.DataFrame, now: datetime) -> int
     rows = history.join(listed, on=("exchange", "base")).with_columns(hour_end_at=hour_end)
     columns = ", ".join(f'"{column.name}"' for column in METRIC_ROLLUPS.columns)
     earlier = columns.replace('"hour_end_at"', "hour_end_at - days * :span")
+    arrays = ("layout", "n", "mean", "m2")
     with transaction(engine) as connection:
         connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE seeded ON COMMIT DROP AS SELECT {columns} FROM core.metric_rollups WITH NO DATA"
@@ -87,7 +88,8 @@ def seed_history(engine: sa.Engine, history: pl.DataFrame, now: datetime) -> int
         connection.execute(
             sa.text(
                 f"INSERT INTO core.metric_rollups ({columns}) SELECT {earlier} FROM seeded, generate_series(0, :repeats - 1) AS days "
-                "ON CONFLICT DO NOTHING"
+                f"ON CONFLICT (instrument_id, hour_end_at) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in arrays)} "
+                "WHERE metric_rollups.layout <> excluded.layout"
             ).bindparams(sa.bindparam("span", timedelta(hours=DRAWN_HOURS), sa.Interval), repeats=HOURS // DRAWN_HOURS)
         )
     return rows["instrument_id"].n_unique()

@@ -46,8 +46,9 @@ def listen() -> None:
     from pnd_dagster.storage import connect
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for library in ("alembic", "telethon"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It calls every drop an error; what it means for the messages is told by ours.
+    logging.getLogger("telethon").setLevel(logging.CRITICAL)
     engine, classifier = connect(settings()), load_classifier(chosen_model_dir(settings()))
 
     say("listening; Ctrl-C ends it after what was received is stored")

@@ -24,6 +24,8 @@ _TRADE_FLOWS = tuple(name for name in FLOWS if name != "best_level_flow")
 # How far back the last book and the last trade before a grid are looked for.
 BOOK_MEMORY = timedelta(hours=24)
 _TRADE_MEMORY = timedelta(hours=1)
+# An instrument that was lost longer ago has neither a last book nor three days of history: that nothing is known of it needs no gap.
+_GAP_MEMORY = timedelta(days=4)
 _BUCKET = timedelta(seconds=BUCKET_SECONDS)
 
 
@@ -114,14 +116,18 @@ def densify(
 def read_blindness(engine: sa.Engine, exchange: str, instrument_ids: Integers, start: datetime, end: datetime) -> Booleans:
     """Where an instrument was out of sight in any part of a bucket, or its shard did not commit it, [instruments, buckets].
 
-    A bucket that was committed while all of the shard's instruments were blind, as an irregular one is, says nothing either.
+    A bucket that was committed while all of the shard's instruments were blind, as an irregular one is, says nothing either. Gaps that
+    began more than four days before `start` are not looked for.
     """
     width = (end - start) // _BUCKET
     gap, commit = FEED_GAPS.c, BUCKET_COMMITS.c
     gaps = read_frame(
         engine,
         sa.select(gap.instrument_ids, gap.started_at, gap.ended_at).where(
-            gap.exchange == exchange, gap.started_at < end, sa.or_(gap.ended_at.is_(None), gap.ended_at > start)
+            gap.exchange == exchange,
+            gap.started_at > start - _GAP_MEMORY,
+            gap.started_at < end,
+            sa.or_(gap.ended_at.is_(None), gap.ended_at > start),
         ),
     ).explode("instrument_ids")
     gaps = gaps.filter(pl.col("instrument_ids").is_in(instrument_ids.tolist()))

@@ -6,6 +6,7 @@ Neither training nor evaluation belongs here. Nothing is fetched: the packaged w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -43,12 +44,17 @@ class Classifier(Protocol):
 
 
 def load_classifier(path: Path | None = None) -> Classifier:
-    """The model in the folder `path`, by default the packaged one; its files are checked against its card.
+    """The model in the folder `path`, by default the packaged one, which a process loads once; its files are checked against its card.
 
     Raises:
         SourceError: the folder holds no model, or one whose checksum is wrong.
     """
-    return load_pumpbert(path or PACKAGED_DIR)
+    return load_pumpbert(path) if path and path != PACKAGED_DIR else _packaged()
+
+
+@cache
+def _packaged() -> Classifier:
+    return load_pumpbert(PACKAGED_DIR)
 
 
 def chosen_model_dir(settings: Settings) -> Path:

@@ -47,7 +47,7 @@ class ScoreRule(NamedTuple):
 
 
 # How much, how often, how large, how dear: each said once. What takers bought, the spread and the return say much of it again.
-_TRADES = ("volume", "trade_count", "average_trade_size", "vwap")
+_TRADES = ("volume", "active_buckets", "average_trade_size", "vwap")
 _BOOKS = ("order_book_pressure", "value_imbalance", "average_order_value", "best_level_flow")
 _PROTOTYPE = (
     "volume",

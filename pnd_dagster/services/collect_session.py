@@ -22,8 +22,9 @@ from pnd_dagster.market.spill import Spill
 from pnd_dagster.market.state import ClosedBucket, Instrument, MarketState, first_end
 from pnd_dagster.market.tick import TickComputer
 from pnd_dagster.services import collect_health as health
-from pnd_dagster.services.collect_upkeep import RollupClerk, keep_partitions
+from pnd_dagster.services.collect_upkeep import RollupClerk
 from pnd_dagster.services.collect_writer import TickWriter
+from pnd_dagster.services.retention import keep_retention
 from pnd_dagster.storage.leases import Lease, renew
 from pnd_dagster.tables import BUCKET_SECONDS
 
@@ -153,7 +154,7 @@ class Session:
 
     def _take_over(self) -> tuple[datetime, str]:
         """Until when the shard was collected before, and how that ended."""
-        keep_partitions(self._engine, self._retention_days)
+        keep_retention(self._engine, self._retention_days)
         now = datetime.now(UTC)
         was_stopped = health.was_stopped(self._engine, self._exchange, self._shard)
         known = [end for end in (last_commit(self._engine, self._exchange, self._shard), self._spill.newest_end()) if end is not None]
@@ -300,7 +301,7 @@ class Session:
             now = datetime.now(UTC)
             try:
                 if now.hour != kept_hour:
-                    await asyncio.to_thread(keep_partitions, self._engine, self._retention_days)
+                    await asyncio.to_thread(keep_retention, self._engine, self._retention_days)
                     kept_hour = now.hour
                 # Not while ticks of the hour may still wait on disk.
                 if clerk is not None and not self._spill.count:

@@ -1,16 +1,15 @@
-"""What a collector does by the hour beside collecting: partitions ahead, retention, and rollups of the hours that ended."""
+"""What a collector does by the hour beside collecting and retention: rollups of the hours that ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from pnd_dagster.market.metric_store import METRIC_TABLES
+from pnd_dagster.market.windows import LAYOUT
 from pnd_dagster.storage import transaction
-from pnd_dagster.storage.partitions import drop_before, make_ahead
-from pnd_dagster.tables import BUCKET_COMMITS, FEED_GAPS, INSTRUMENTS, METRIC_ROLLUPS
+from pnd_dagster.tables import BUCKET_COMMITS, INSTRUMENTS, METRIC_ROLLUPS
 
 # Hours that are looked at again: what the ranking reads, as far as the database can have been away.
 LOOK_BACK = timedelta(hours=72)
@@ -18,23 +17,8 @@ LOOK_BACK = timedelta(hours=72)
 SETTLED = timedelta(seconds=30)
 
 
-def keep_partitions(engine: sa.Engine, retention_days: int) -> None:
-    """Makes the day partitions of the metric tables ahead, and drops those beyond retention with their commits and gaps; rollups stay.
-
-    Raises:
-        DatabaseError: Postgres refused or is away.
-    """
-    make_ahead(engine, METRIC_TABLES)
-    first_kept = datetime.now(UTC).date() - timedelta(days=retention_days)
-    drop_before(engine, METRIC_TABLES, first_kept)
-    midnight = datetime.combine(first_kept, datetime.min.time(), UTC)
-    with transaction(engine) as connection:
-        connection.execute(sa.delete(BUCKET_COMMITS).where(BUCKET_COMMITS.c.bucket_end_at <= midnight))
-        connection.execute(sa.delete(FEED_GAPS).where(FEED_GAPS.c.ended_at <= midnight))
-
-
 class RollupClerk:
-    """Rolls up each ended hour of an exchange once, and again when buckets of it were written later.
+    """Rolls up each ended hour of an exchange once, and again when buckets of it were written later, or when `LAYOUT` is another.
 
     Args:
         engine: the platform's database.
@@ -69,7 +53,7 @@ class RollupClerk:
             sa.select(rollups.hour_end_at)
             .distinct()
             .join(INSTRUMENTS, INSTRUMENTS.c.instrument_id == rollups.instrument_id)
-            .where(INSTRUMENTS.c.exchange == self._exchange, rollups.hour_end_at > since)
+            .where(INSTRUMENTS.c.exchange == self._exchange, rollups.hour_end_at > since, rollups.layout == LAYOUT)
         )
         with transaction(self._engine) as connection:
             hours = connection.execute(written).all()

@@ -27,6 +27,7 @@ from pnd_dagster.alerts.outbox import (
     mark_muted,
     mark_sent,
     mute_of,
+    mute_switched_off,
     supersede,
     waiting,
 )
@@ -104,6 +105,7 @@ def deliver(engine: sa.Engine, settings: Settings, stop: threading.Event, *, pac
     for thread in threads:
         thread.start()
     while not stop.is_set():
+        counts["muted"] += _mute_switched_off(engine, list(channels))
         _beat(engine, list(channels), counts, errors, is_healthy=all(thread.is_alive() for thread in threads) and not errors)
         stop.wait(pace.heartbeat_seconds)
     for thread in threads:
@@ -199,6 +201,18 @@ def _work(
             log.warning("%s: alert %s: %s: %s", channel, outcome.alert_id, outcome.state, outcome.reason)
         elif outcome.state == "sent":
             errors.pop(channel, None)
+
+
+def _mute_switched_off(engine: sa.Engine, channels: list[Channel]) -> int:
+    try:
+        with transaction(engine) as connection:
+            muted = mute_switched_off(connection, channels)
+    except DatabaseError as error:
+        log.warning("%s", error)
+        return 0
+    if muted:
+        log.warning("%d alerts waited for a day on channels that are switched off, and are muted", muted)
+    return muted
 
 
 def _beat(engine: sa.Engine, channels: list[Channel], counts: Counter[str], errors: dict[str, str], *, is_healthy: bool) -> None:

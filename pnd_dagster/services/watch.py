@@ -209,8 +209,8 @@ class _Watch:
 
     def _look_for_release(self) -> Released | None:
         """The coin once it is named; then what the watch was worth is written, and told."""
-        order, own = self._order, self._pump.announcement_ids if self._pump else None
-        released = released_coin(self._engine, order.exchanges, order.scheduled_at, own)
+        order = self._order
+        released = released_coin(self._engine, order.exchanges, order.scheduled_at, self._pump)
         if released is not None:
             evaluate(self._engine, order.watch_id, now=self._clock())
             self._tell(released_alert, self._engine, self._settings, order, released.event_id)

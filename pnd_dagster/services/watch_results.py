@@ -5,24 +5,23 @@ Evaluated when the watch ends, and again by a sweep for coins that were released
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
 import sqlalchemy as sa
 
-from pnd_dagster.services.watch_orders import AFTER_START, read_pump
+from pnd_dagster.events.fulfilment import coins_of
+from pnd_dagster.events.schedule import SAME_START
+from pnd_dagster.services.watch_orders import AFTER_START, Pump, read_pump
 from pnd_dagster.services.watch_rows import abandoned, close
 from pnd_dagster.storage import read_frame, transaction, upsert
-from pnd_dagster.tables import INSTRUMENTS, PUMP_EVENTS, RANKING_TICKS, TARGET_RANKINGS, WATCH_RESULTS, WATCHES, polars_schema
+from pnd_dagster.tables import INSTRUMENTS, RANKING_TICKS, TARGET_RANKINGS, WATCH_RESULTS, WATCHES, polars_schema
 
 OFFSETS = (20, 40, 60, 300)
 # A ranking that is older than that says nothing of the moment it is asked for.
 LONGEST_SINCE = timedelta(seconds=15)
-# A release belongs to a watch by its announcement; one that no announcement led to, by exchange and time.
-ANNOUNCED_BEFORE, ANNOUNCED_AFTER = timedelta(minutes=15), timedelta(hours=3)
-BEFORE, AFTER = timedelta(minutes=2), timedelta(minutes=10)
 # Releases of longer ago are looked for no more.
 SWEPT = timedelta(hours=6)
 
@@ -36,37 +35,23 @@ class Released(NamedTuple):
     released_at: datetime
 
 
-def released_coin(
-    engine: sa.Engine, exchanges: Iterable[str], scheduled_at: datetime, announcement_ids: Collection[str] | None
-) -> Released | None:
-    """The release that a watch was for: of one of its announcements, else the first on its exchanges about that time.
+def released_coin(engine: sa.Engine, exchanges: Sequence[str], scheduled_at: datetime, pump: Pump | None) -> Released | None:
+    """The coin that a watch was for, by the rule of `events.fulfilment`.
 
     Args:
         engine: the platform's database.
         exchanges: that are watched.
         scheduled_at: announced start.
-        announcement_ids: those of the pump, so that a release of another announced pump is not taken for its; None for a watch that was
-            ordered by hand, which takes any.
+        pump: that is watched; None for a watch that was ordered by hand, which takes any coin named on its exchange about that time.
 
     Raises:
         DatabaseError: Postgres refused or cannot be reached.
     """
-    event = PUMP_EVENTS.c
-    is_own = event.announcement_ids.overlap(sa.cast(list(announcement_ids or ()), event.announcement_ids.type))
-    is_near = sa.and_(
-        event.exchange.in_(list(exchanges)),
-        event.released_at.between(scheduled_at - BEFORE, scheduled_at + AFTER),
-        sa.true() if announcement_ids is None else sa.func.cardinality(event.announcement_ids) == 0,
-    )
-    statement = (
-        sa.select(event.event_id, event.exchange, event.symbol, event.released_at)
-        .where(event.released_at.between(scheduled_at - ANNOUNCED_BEFORE, scheduled_at + ANNOUNCED_AFTER), sa.or_(is_own, is_near))
-        .order_by(is_own.desc(), event.released_at, event.event_id)
-        .limit(1)
-    )
+    by_hand = {"pump_id": None, "exchange": exchanges[0], "announcement_ids": [], "status": "scheduled"}
+    watched = {**(pump._asdict() if pump else by_hand), "scheduled_at": scheduled_at}
     with transaction(engine) as connection:
-        row = connection.execute(statement).first()
-    return None if row is None else Released(*row)
+        coin = next(iter(coins_of(connection, watched)), None)
+    return None if coin is None else Released(*(coin[name] for name in Released._fields))
 
 
 def evaluate(engine: sa.Engine, watch_id: str, *, now: datetime | None = None) -> Released | None:
@@ -85,9 +70,9 @@ def evaluate(engine: sa.Engine, watch_id: str, *, now: datetime | None = None) -
     if row is None:
         return None
     pump = read_pump(engine, row.pump_id) if row.pump_id else None
-    # A pump that was moved tells of the release at its new time, which is another watch's.
-    own = pump.announcement_ids if pump and pump.scheduled_at == row.scheduled_at else ()
-    released = released_coin(engine, row.exchanges, row.scheduled_at, own if row.pump_id else None)
+    if row.pump_id and (pump is None or abs(pump.scheduled_at - row.scheduled_at) > SAME_START):
+        return None  # it was moved, or joined with another: the coin is that of another watch
+    released = released_coin(engine, row.exchanges, row.scheduled_at, pump)
     if released is None:
         return None
     exchange, instrument_id = _instrument(engine, row.exchanges, released)

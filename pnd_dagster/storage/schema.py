@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def current_revision(engine: sa.Engine) -> str | None:
         return MigrationContext.configure(connection, opts={"version_table_schema": "core"}).get_current_revision()
 
 
+@cache
 def head_revision() -> str:
     """Newest revision this version of the code knows."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())

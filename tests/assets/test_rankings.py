@@ -62,6 +62,7 @@ def test_without_files_the_backtest_runs_on_made_up_pumps_and_says_so(run: Run, 
     assert per_event.height == 5 * rows.height
     metadata = shown(result, rankings.BACKTEST)
     assert "synthetic" in str(metadata["data"])
+    assert "detection" not in metadata
     assert "never skill" in str(metadata["markets"])
     for plot in ("rank_distribution", "relative_scores"):
         assert "data:image/png;base64," in str(metadata[plot])
@@ -81,8 +82,12 @@ def test_files_of_real_pumps_are_named_and_measured_from_the_onset_too(
     rows = read_frame(engine, sa.select(RANKING_BACKTEST))
     assert set(rows["data"]) == {"trades", "trades, from onset"}
     assert not rows["is_synthetic"].any()
-    assert {"only_volume", "only_20s", "without_clock"} <= set(rows["rule"])
-    assert "real trades" in str(shown(result, rankings.BACKTEST)["markets"])
+    assert {"only_volume", "only_60s", "without_clock"} <= set(rows["rule"])
+    metadata = shown(result, rankings.BACKTEST)
+    assert "real trades" in str(metadata["markets"])
+    assert [record.data["part"] for record in metadata["detection"].records] == ["chosen on", "judged on", "all"]
+    assert "volume_z" in str(metadata["detection_thresholds"])
+    assert "had seen both" in str(metadata["detection_caveat"])
 
 
 def test_one_file_without_the_other_fails_with_a_line_to_act_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

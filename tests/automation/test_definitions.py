@@ -83,5 +83,5 @@ def test_every_table_we_write_is_guarded_by_a_blocking_schema_check(defs: dg.Def
 
 def test_the_sensors_run_by_default(defs: dg.Definitions) -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.get_repository_def().sensor_defs}
-    names = ("automation", "ingested_messages", "bucket_commits", "service_health", "pump_announcement_sensor")
+    names = ("automation", "ingested_messages", "bucket_commits", "service_health", "pump_announcement_sensor", "new_results")
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)

@@ -207,6 +207,9 @@ def test_the_run_watches_until_its_pump_is_cancelled(engine: sa.Engine, instance
 
     assert result.success
     assert read_frame(engine, sa.select(WATCHES.c.state, WATCHES.c.attempt)).row(0) == ("cancelled", 1)
+    (told,) = result.get_asset_materialization_events()
+    assert told.asset_key == dg.AssetKey(["out", "watches"])
+    assert told.materialization.metadata["state"].value == "cancelled"
 
 
 def test_a_run_whose_pump_was_moved_or_called_off_meanwhile_ends_quietly(engine: sa.Engine, instance: dg.DagsterInstance) -> None:

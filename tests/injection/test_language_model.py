@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from pnd_dagster.messages.classifier import load_classifier
+from pnd_dagster.messages.classifier import Classifier, load_classifier
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.messages.normalise import normalise
 from pnd_dagster.settings import Settings
@@ -26,7 +26,7 @@ from pnd_dagster.venues import find_venues
 from tests.injection.corpus import ANNOUNCEMENT, DELAY, LISTED, POSTED_AT, Attack, build_corpus
 from tests.injection.proof import ask_extractions, ask_labels, obedient, outside_schema, stands_in
 
-_PER_KIND = 4
+_PER_KIND = 3
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,11 @@ def attacks(corpus: list[Attack]) -> list[Attack]:
     return some
 
 
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier()
+
+
 @pytest.fixture
 def model(settings: Settings, corpus: list[Attack]) -> Iterator[tuple[Settings, LlmServer]]:
     with obedient(settings, corpus) as (asking, server, oracle):
@@ -56,9 +61,11 @@ def replies(engine: sa.Engine) -> pl.DataFrame:
     return read_frame(engine, sa.select(LLM_REPLIES))
 
 
-def test_no_label_outside_the_schema_is_believed(engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack]) -> None:
+def test_no_label_outside_the_schema_is_believed_and_one_that_the_rules_contradict_goes_to_review(
+    engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack], classifier: Classifier
+) -> None:
     asking, _ = model
-    labels = ask_labels(engine, asking, attacks, load_classifier())
+    labels = ask_labels(engine, asking, attacks, classifier)
     assert labels.height == len(attacks)
     assert set(labels["label"]) <= set(MessageLabel)
     stored = replies(engine)
@@ -67,13 +74,7 @@ def test_no_label_outside_the_schema_is_believed(engine: sa.Engine, model: tuple
     assert {row["status"] for row in hostile}.isdisjoint({"accepted"})
     # What was not believed fell back to the rules, and says so.
     assert labels.filter(~pl.col("is_believed"))["is_abstained"].all()
-
-
-def test_flipped_labels_that_the_rules_contradict_go_to_review(
-    engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack]
-) -> None:
-    asking, _ = model
-    by_id = {row["attack_id"]: row for row in ask_labels(engine, asking, attacks, load_classifier()).iter_rows(named=True)}
+    by_id = {row["attack_id"]: row for row in labels.iter_rows(named=True)}
     flipped = [row for attack in attacks if (row := by_id[attack.attack_id])["is_believed"] and row["label"] != attack.core.label]
     assert flipped
     assert sum(row["is_abstained"] for row in flipped) > len(flipped) / 4
@@ -106,10 +107,12 @@ def named_exchanges(text: str) -> set[str]:
     return {mention.venue.id for mention in find_venues(plain)} | links
 
 
-def test_the_message_is_data_in_every_request(engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack]) -> None:
+def test_the_message_is_data_in_every_request(
+    engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack], classifier: Classifier
+) -> None:
     asking, server = model
     ask_extractions(engine, asking, attacks[::4], ANNOUNCEMENT)
-    ask_labels(engine, asking, attacks[::4], load_classifier())
+    ask_labels(engine, asking, attacks[::4], classifier)
     keys: list[str] = []
     asked = server.asked()
     for request in asked:
@@ -129,10 +132,12 @@ def test_the_message_is_data_in_every_request(engine: sa.Engine, model: tuple[Se
     assert len(set(keys)) == len(asked)
 
 
-def test_the_key_is_nowhere_in_what_is_stored(engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack]) -> None:
+def test_the_key_is_nowhere_in_what_is_stored(
+    engine: sa.Engine, model: tuple[Settings, LlmServer], attacks: list[Attack], classifier: Classifier
+) -> None:
     asking, server = model
     server.faults.obey = lambda message: json.dumps({"label": 5, "key": LLM_KEY})
-    ask_labels(engine, asking, attacks[:6], load_classifier())
+    ask_labels(engine, asking, attacks[:6], classifier)
     server.faults.obey = None
     stored = replies(engine)
     assert stored.height > 0

@@ -136,12 +136,17 @@ def test_a_pump_that_was_announced_is_over_some_minutes_after_its_time(
     assert "It was not watched." in over["body"]["lines"]
 
 
-def test_an_exchange_that_is_not_collected_is_said_to_be_out_of_reach(
+def test_a_pump_on_an_exchange_that_is_not_collected_is_said_not_to_be_watched(
     engine: sa.Engine, settings: Settings, scheduled: Store, alerts: Alerts
 ) -> None:
     scheduled(exchange="hotbit")
     announced_alerts(engine, settings)
-    assert any("hotbit is not collected" in line for line in alerts()[0]["body"]["unknown"])
+    body = alerts()[0]["body"]
+    assert "It is not watched: hotbit is not collected here, so its coins cannot be ranked." in body["lines"]
+    assert "What the coins of hotbit do." in body["unknown"]
+    scheduled(revision=1)
+    announced_alerts(engine, settings)
+    assert not any("not watched" in line for line in alerts()[1]["body"]["lines"])
 
 
 def test_hostile_titles_and_texts_come_out_as_one_plain_line(

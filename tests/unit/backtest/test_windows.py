@@ -46,6 +46,16 @@ def test_a_bucket_without_trades_is_zero_and_has_no_prices() -> None:
     assert np.array_equal(grid.buckets["high_price"][0], [1, np.nan, 1], equal_nan=True)
 
 
+def test_active_buckets_count_buckets_with_a_trade_however_many_trades_they_hold() -> None:
+    # Of the last 60 s: a burst of three trades within one bucket, and one trade in each of two others.
+    trades = stream((-90_000, 1.0, 1.0, 1), *((-41_000 + k, 1.0, 1.0, 1) for k in range(3)), (-12_000, 1.0, 1.0, 1), (0, 1.0, 1.0, -1))
+    values = windows_of(trades, None, np.array([END, END - 20_000])).values
+    active, count = (values[:, METRICS.index(name)] for name in ("active_buckets", "trade_count"))
+    assert active[:, :2].tolist() == [[2, 3], [0, 1]]
+    assert count[:, :2].tolist() == [[2, 5], [0, 3]]
+    assert np.isnan(active[:, 2:]).all(), "before the first trade nothing is known"
+
+
 def test_a_book_is_carried_on_and_its_flow_added_up() -> None:
     def book_stream(times: list[int], bids: list[float], asks: list[float]) -> BookStream:
         one = np.ones(len(times), np.int64)

@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from pnd_dagster.cli import history_seed
 from pnd_dagster.cli.history_seed import HOURS, draw_history, markets_of, play, seed_history
 from pnd_dagster.market.moments import Moments
 from pnd_dagster.market.rollup_history import read_history
-from pnd_dagster.market.windows import HORIZONS, METRICS, bucket_count, last_buckets, window_values
+from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS, bucket_count, last_buckets, window_values
 from pnd_dagster.ranking.zscores import z_scores
 from pnd_dagster.simulator.exchanges.world import World
 from pnd_dagster.simulator.universe import make_universe
@@ -78,7 +79,7 @@ def test_hours_that_were_measured_stay_and_a_second_time_nothing_changes(engine:
     measured = {
         "instrument_id": markets["instrument_id"][0],
         "hour_end_at": NOW.replace(minute=0) - timedelta(hours=30),
-        "layout": 1,
+        "layout": LAYOUT,
         "n": [7] * width,
         "mean": [1.0] * width,
         "m2": [0.0] * width,
@@ -97,6 +98,19 @@ def test_hours_that_were_measured_stay_and_a_second_time_nothing_changes(engine:
     assert first[0] == markets.height * HOURS
 
 
-def test_the_same_seed_gives_the_same_history() -> None:
-    few = draw_history(40, 10.0, 5)
-    assert few.equals(draw_history(40, 10.0, 5))
+def test_hours_of_another_layout_which_nobody_reads_are_replaced(engine: sa.Engine, history: pl.DataFrame) -> None:
+    listed, hour = list_markets(engine)["instrument_id"], NOW.replace(minute=0)
+    old = {"hour_end_at": hour, "layout": LAYOUT - 1, "n": [7], "mean": [1.0], "m2": [0.0]}
+    upsert(engine, METRIC_ROLLUPS, pl.DataFrame([{"instrument_id": number} | old for number in listed]))
+    assert not len(read_history(engine, "kucoin", hour).instrument_ids)
+    seed_history(engine, history, NOW)
+    rollup = METRIC_ROLLUPS.c
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(rollup.layout, sa.func.cardinality(rollup.n)).distinct()).all()
+    assert found == [(LAYOUT, len(METRICS) * len(HORIZONS))]
+
+
+def test_the_same_seed_gives_the_same_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_seed, "DRAWN_HOURS", 1)
+    few = draw_history(40, 2.0, 5)
+    assert few.equals(draw_history(40, 2.0, 5))

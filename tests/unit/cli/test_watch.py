@@ -15,7 +15,9 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 from rich.console import Console
+from typer.testing import CliRunner
 
+from pnd_dagster.cli import app
 from pnd_dagster.cli.watch import countdown, parse_time, ranking_table
 from pnd_dagster.errors import SettingError
 from pnd_dagster.ranking.ranking import Ranking
@@ -68,15 +70,10 @@ def test_the_table_shows_rank_its_change_score_and_the_reason_in_words() -> None
     assert rows[2] == "3 NEW/USDT 0.00 no history, or out of sight: neutral"
 
 
-def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pnd_dagster", "watch", *arguments]
-    return subprocess.run(command, env=os.environ | environment(settings), capture_output=True, text=True, timeout=60)
-
-
-def test_it_says_what_it_needs(settings: Settings) -> None:
-    told = run(settings, "--exchange", "kucoin")
-    assert told.returncode == 1
-    assert "say which: --exchange NAME --at TIME, or --pump ID" in told.stderr
+def test_it_says_what_it_needs() -> None:
+    failed = CliRunner().invoke(app, ["watch", "--exchange", "kucoin"]).exception
+    assert isinstance(failed, SettingError)
+    assert "say which: --exchange NAME --at TIME, or --pump ID" in str(failed)
 
 
 def test_interrupted_it_ends_cleanly(engine: sa.Engine, settings: Settings) -> None:

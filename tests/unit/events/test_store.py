@@ -158,10 +158,10 @@ class Story:
 @pytest.mark.parametrize("seed", [0, 3])
 def test_message_by_message_the_tables_become_what_a_rebuild_of_everything_gives(engine: sa.Engine, seed: int) -> None:
     story, replays = Story(random.Random(seed)), Replays()
-    for turn in range(45):
+    for turn in range(30):
         channel_id = story.go_on(engine)
         rebuild_events(engine, Given(), channel_ids=[channel_id], replays=replays)
-        if turn % 15 == 14:
+        if turn % 10 == 9:
             for incremental, whole in zip(stored(engine), rebuilt_from_nothing(engine), strict=True):
                 assert incremental.equals(whole)
     assert all(not table.is_empty() for table in stored(engine))

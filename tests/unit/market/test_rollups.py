@@ -20,7 +20,7 @@ from pnd_dagster.market.moments import Moments, merge, moments
 from pnd_dagster.market.rollup_history import read_history
 from pnd_dagster.market.rollups import rollup_hour
 from pnd_dagster.market.shards import Shard, parse_shard
-from pnd_dagster.market.windows import HORIZONS, METRICS, STATES
+from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS, STATES
 from pnd_dagster.storage import read_frame, upsert
 from pnd_dagster.tables import BUCKET_COMMITS, FEED_GAPS, INSTRUMENTS, METRIC_ROLLUPS, ORDER_BOOK_METRICS, TRADE_METRICS
 from tests.unit.market.rows import NOON, commit, instrument, store
@@ -111,7 +111,7 @@ def expected(
             }
             net = total["taker_buy_volume"] - total["taker_sell_volume"]
             values = {name: total[name] for name in ("trade_count", "volume", "quote_volume", "taker_buy_volume")}
-            values |= {"taker_net_volume": net, "market_orders_impact": total["volume"]}
+            values |= {"active_buckets": len(own), "taker_net_volume": net, "market_orders_impact": total["volume"]}
             if own:
                 vwap = total["quote_volume"] / total["volume"]
                 spread = max(row["high_price"] for row in own) - min(row["low_price"] for row in own)
@@ -273,7 +273,9 @@ def test_history_is_the_moments_of_all_windows_of_the_hours_together(listed: sa.
         n, mean, m2 = moments(values)
         lists = {"n": [n.tolist()], "mean": [pl.Series(mean).fill_nan(None).to_list()], "m2": [pl.Series(m2).fill_nan(None).to_list()]}
         upsert(
-            listed, METRIC_ROLLUPS, pl.DataFrame({"instrument_id": [number], "hour_end_at": [NOON - hour * HOUR], "layout": [1], **lists})
+            listed,
+            METRIC_ROLLUPS,
+            pl.DataFrame({"instrument_id": [number], "hour_end_at": [NOON - hour * HOUR], "layout": [LAYOUT], **lists}),
         )
 
     history = read_history(listed, "kucoin", NOON, hours=4)
@@ -288,7 +290,7 @@ def test_history_is_the_moments_of_all_windows_of_the_hours_together(listed: sa.
 
 def test_rollups_of_another_length_are_refused_by_name(listed: sa.Engine) -> None:
     lists = {"n": [[1]], "mean": [[1.0]], "m2": [[0.0]]}
-    upsert(listed, METRIC_ROLLUPS, pl.DataFrame({"instrument_id": [1], "hour_end_at": [NOON], "layout": [1], **lists}))
+    upsert(listed, METRIC_ROLLUPS, pl.DataFrame({"instrument_id": [1], "hour_end_at": [NOON], "layout": [LAYOUT], **lists}))
 
     with pytest.raises(DatabaseError, match="another version"):
         read_history(listed, "kucoin", NOON)

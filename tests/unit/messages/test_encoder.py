@@ -32,8 +32,9 @@ from pnd_dagster.messages.encoder_training import (
 )
 from pnd_dagster.messages.tokens import PLACEHOLDERS, TokenLayout, padded
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+# Imported by the worker that runs these tests; every worker reads this file.
+torch: Any
+transformers: Any
 
 WORDS = ["pump", "soon", "minutes", "left", "coin", "is", "results", "peak", "sorry", "postponed", "good", "morning", "the", "to", "hello"]
 KEYS = ["pump soon", "minutes left", "coin is", "results peak", "sorry postponed", "good morning"]
@@ -52,7 +53,9 @@ def training_set(seed: int, count: int) -> TrainingSet:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
+def _libraries() -> None:
+    global torch, transformers
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     torch.set_num_threads(1)
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pnd_dagster.errors import DatabaseError
 from pnd_dagster.market.bucket_grid import read_grid
 from pnd_dagster.market.moments import moments
-from pnd_dagster.market.windows import EXTREMES, FLOWS, HORIZONS, METRICS, STATES, bucket_count, window_values
+from pnd_dagster.market.windows import EXTREMES, FLOWS, HORIZONS, LAYOUT, METRICS, STATES, bucket_count, window_values
 from pnd_dagster.ranking.ranking import rank
 from pnd_dagster.ranking.rolling import Windows, load_windows
 from pnd_dagster.ranking.rules import DEFAULT, RULES, ScoreRule, of_source
@@ -123,7 +123,7 @@ def test_history_is_three_days_of_rollups_and_the_windows_since(listed: sa.Engin
     parts = [moments(rng.normal(100, 1, (width, 30))) for _ in range(73)]
     for hours_ago, part in enumerate(parts):
         lists = {name: [values.tolist()] for name, values in part._asdict().items()}
-        row = pl.DataFrame({"instrument_id": [5], "hour_end_at": [NOON - hours_ago * HOUR], "layout": [1], **lists})
+        row = pl.DataFrame({"instrument_id": [5], "hour_end_at": [NOON - hours_ago * HOUR], "layout": [LAYOUT], **lists})
         upsert(listed, METRIC_ROLLUPS, row)
     fill(listed, -720, 200)
     at_load = load_windows(listed, "kucoin", IDS, NOON + 100 * BUCKET, ALL)

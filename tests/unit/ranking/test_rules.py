@@ -67,7 +67,7 @@ def test_an_unknown_rule_is_named() -> None:
 def test_a_source_keeps_only_its_metrics() -> None:
     trades, books = of_source(DEFAULT, "trades"), of_source(DEFAULT, "books")
     assert {*trades.metrics, *books.metrics} == {*DEFAULT.metrics}
-    assert "trade_count" in trades.metrics
+    assert "active_buckets" in trades.metrics
     assert "order_book_pressure" in books.metrics
     assert not {*trades.metrics} & {*books.metrics}
 

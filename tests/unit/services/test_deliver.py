@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from pnd_dagster import tables
 from pnd_dagster.alerts.alert import Alert, Stage, queue_alert
 from pnd_dagster.alerts.mutes import mute, unmute
-from pnd_dagster.alerts.outbox import SUPERSEDED
+from pnd_dagster.alerts.outbox import SUPERSEDED, SWITCHED_OFF
 from pnd_dagster.errors import SettingError, SourceError, TransientError
 from pnd_dagster.services import deliver as service
 from pnd_dagster.services.deliver import MAX_ATTEMPTS, Outcome, Pace, deliver, deliver_next
@@ -383,3 +383,24 @@ def test_while_postgres_restarts_alerts_wait_and_are_delivered_after_it(own_home
         thread.join(30)
         engine.dispose()
     assert not thread.is_alive()
+
+
+def test_what_waits_for_a_day_on_a_channel_that_is_switched_off_is_muted(engine: sa.Engine, settings: Settings) -> None:
+    with_webhook = settings.model_copy(update={"alert_webhook_url": "https://example.org/hook"})
+    for title in ("old", "new"):
+        assert queue_alert(engine, with_webhook, Alert("released", "pump1", title, None, None, title))
+    alert = tables.ALERTS.c
+    is_old = sa.and_(alert.title == "old", alert.channel.in_(("webhook", "log")))
+    with engine.begin() as connection:
+        long_ago = datetime.now(UTC) - timedelta(days=1, minutes=1)
+        connection.execute(sa.update(tables.ALERTS).where(is_old).values(created_at=long_ago))
+    stop = threading.Event()
+    stopping = threading.Timer(0.3, stop.set)
+    stopping.start()
+    deliver(engine, settings, stop, pace=Pace(poll_seconds=0.05, heartbeat_seconds=0.05))
+    statement = sa.select(alert.title, alert.channel, alert.state, alert.last_error).where(alert.channel.in_(("webhook", "log")))
+    with engine.connect() as connection:
+        found = {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(statement)}
+    assert found[("old", "webhook")] == ("muted", SWITCHED_OFF)
+    assert found[("new", "webhook")] == ("pending", None), "it may be switched on again"
+    assert found[("old", "log")][0] == "sent"

@@ -10,14 +10,16 @@ import sqlalchemy as sa
 import watch_scene as staged
 from sqlalchemy.dialects import postgresql as pg
 
-from pnd_dagster.services.watch_orders import due_pumps
+from pnd_dagster.alerts.releases import over_of
+from pnd_dagster.events.fulfilment import pump_of, pumps_about
+from pnd_dagster.services.watch_orders import due_pumps, read_pump
 from pnd_dagster.services.watch_results import evaluate, lags, released_coin, results, sweep
 from pnd_dagster.services.watch_rows import begin, end
 from pnd_dagster.settings import Settings
 from pnd_dagster.storage import upsert
 from pnd_dagster.storage.leases import acquire, release
 from pnd_dagster.storage.partitions import make_days
-from pnd_dagster.tables import INSTRUMENTS, RANKING_TICKS, TARGET_RANKINGS, WATCH_RESULTS, WATCHES
+from pnd_dagster.tables import INSTRUMENTS, PUMP_EVENTS, RANKING_TICKS, TARGET_RANKINGS, WATCH_RESULTS, WATCHES
 
 START, BUCKET = staged.START, staged.BUCKET
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -169,3 +171,31 @@ def test_a_watch_that_was_moved_is_not_evaluated_by_the_release_at_its_new_time(
 def test_lags_are_those_of_the_ticks(scene) -> None:
     assert lags(scene.engine, "p1:0")["lag_seconds"].to_list() == pytest.approx([0.8] * 25)
     assert lags(scene.engine, "nobody").is_empty()
+
+
+def test_a_watch_and_the_alerts_name_the_same_coin_where_two_announced_pumps_are_near(scene) -> None:
+    scene.announce("p2", at=START + 11 * MINUTE)
+    named: dict[int, str | None] = {}
+    for minutes in (1, 5, 9, 10, 12, 21, 22):
+        scene.release(START + minutes * MINUTE + 30 * SECOND, pump_id=None)
+        watched = {
+            pump_id: released_coin(scene.engine, ["kucoin"], at, read_pump(scene.engine, pump_id))
+            for pump_id, at in (("p1", START), ("p2", START + 11 * MINUTE))
+        }
+        with scene.engine.connect() as connection:
+            (event,) = [dict(row) for row in connection.execute(sa.select(PUMP_EVENTS)).mappings()]
+            told = pump_of(event, pumps_about(connection, START - 60 * MINUTE, START + 60 * MINUTE))
+            over = {pump_id: over_of(connection, pump_id, 0, "kucoin", START + 11 * MINUTE * (pump_id == "p2")) for pump_id in watched}
+        by_watch = [pump_id for pump_id, coin in watched.items() if coin]
+        assert by_watch == [pump_id for pump_id, alert in over.items() if alert.symbol] == ([told["pump_id"]] if told else [])
+        named[minutes] = by_watch[0] if by_watch else None
+    assert named == {1: "p1", 5: "p1", 9: "p2", 10: "p2", 12: "p2", 21: None, 22: None}
+
+
+def test_a_coin_of_two_announced_pumps_is_the_coin_of_both_watches(scene) -> None:
+    scene.announce("p2", at=START + 30 * MINUTE, announcement_ids=["a-p1", "a-p2"])
+    scene.release(START + SECOND)
+    for pump_id in ("p1", "p2"):
+        pump = read_pump(scene.engine, pump_id)
+        released = released_coin(scene.engine, ["kucoin"], pump.scheduled_at, pump)
+        assert released is not None
