@@ -86,8 +86,8 @@ def sweep_unlabelled(engine: sa.Engine, settings: Settings, classifier: Classifi
     """Does as `handle_batch` for what was left of the last days. Returns the number of messages it took."""
     now = datetime.now(UTC)
     labelled = label_unlabelled(engine, classifier, window=(now - SWEPT, now + timedelta(days=1)))
-    if labelled.revision_count:
-        rebuild_events(engine, classifier)
+    # Also where nothing was left to label: the database may have gone between the labels and what is built from them.
+    rebuild_events(engine, classifier)
     _alert(engine, settings)
     return labelled.revision_count
 

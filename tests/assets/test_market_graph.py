@@ -55,7 +55,9 @@ def materialised(result: dg.ExecuteInProcessResult) -> set[str]:
     return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
 
 
-def test_exchanges_and_vendors_become_instruments_links_candles_and_candidates(engine: sa.Engine, run: Run) -> None:
+def test_exchanges_and_vendors_become_instruments_links_candles_and_candidates_and_a_second_run_only_adds_snapshots(
+    engine: sa.Engine, run: Run
+) -> None:
     results = run()
     for result in results.values():
         assert result.success, [event.step_failure_data for event in result.all_events if event.is_step_failure]
@@ -80,11 +82,7 @@ def test_exchanges_and_vendors_become_instruments_links_candles_and_candidates(e
     reasons = candidates.filter(~candidates["is_candidate"])["reason"].to_list()
     assert any("derivative token of" in reason for reason in reasons)
     assert any("above 60 million" in reason for reason in reasons)
-
-
-def test_a_second_run_adds_snapshots_and_changes_nothing_else(engine: sa.Engine, run: Run) -> None:
     built = (tables.INSTRUMENTS, tables.COIN_LINKS, tables.OHLCV_DAILY, tables.COINCODEX_DAILY)
-    assert all(result.success for result in run().values())
     before = {table.name: count_rows(engine, table) for table in built}
     snapshots = count_rows(engine, tables.COINMARKETCAP_SNAPSHOTS)
     assert all(result.success for result in run().values())

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from pnd_dagster.settings import Settings
 
 PND = Path(sys.executable).with_name("pnd")
+Pnd = Callable[..., subprocess.CompletedProcess[str]]
 MESSAGES = pl.DataFrame(
     {
         "channel_id": [9, 9, 9, 9],
@@ -31,14 +33,6 @@ MESSAGES = pl.DataFrame(
 )
 
 
-def pnd(*arguments: str | Path, settings: Settings | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PND_")} | variables
-    if settings is not None:
-        assert settings.database_url
-        environment |= {"PND_DATABASE_URL": settings.database_url.get_secret_value(), "PND_HOME": str(settings.home)}
-    return subprocess.run([PND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, cwd="/")
-
-
 @pytest.fixture
 def messages(tmp_path: Path) -> Path:
     path = tmp_path / "messages.parquet"
@@ -46,7 +40,7 @@ def messages(tmp_path: Path) -> Path:
     return path
 
 
-def test_classify_adds_label_confidence_and_model_version_and_carries_other_columns(messages: Path, tmp_path: Path) -> None:
+def test_classify_adds_label_confidence_and_model_version_and_carries_other_columns(pnd: Pnd, messages: Path, tmp_path: Path) -> None:
     output = tmp_path / "labelled.parquet"
     done = pnd("classify", "--messages", messages, "--output", output, "--json")
     assert done.returncode == 0, done.stderr
@@ -57,7 +51,7 @@ def test_classify_adds_label_confidence_and_model_version_and_carries_other_colu
     assert json.loads(done.stdout)["messages"] == 4
 
 
-def test_extract_events_finds_the_pump_whatever_the_order_of_the_rows(messages: Path, tmp_path: Path) -> None:
+def test_extract_events_finds_the_pump_whatever_the_order_of_the_rows(pnd: Pnd, messages: Path, tmp_path: Path) -> None:
     output, announcements = tmp_path / "events.parquet", tmp_path / "announcements.parquet"
     MESSAGES.reverse().write_parquet(messages)
     done = pnd("extract-events", "--messages", messages, "--output", output, "--announcements", announcements)
@@ -78,7 +72,9 @@ def test_extract_events_finds_the_pump_whatever_the_order_of_the_rows(messages: 
         (lambda frame: frame.with_columns(date=pl.lit(None, pl.Datetime("us", "UTC"))), "column date has 4 empty values"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_in_one_line_by_its_column(messages: Path, tmp_path: Path, change, words: str) -> None:
+def test_a_file_that_does_not_fit_is_refused_in_one_line_by_its_column(
+    pnd: Pnd, messages: Path, tmp_path: Path, change, words: str
+) -> None:
     change(MESSAGES).write_parquet(messages)
     done = pnd("extract-events", "--messages", messages, "--output", tmp_path / "out.parquet")
     assert done.returncode == 1
@@ -88,7 +84,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line_by_its_column(messages:
 
 
 @pytest.mark.parametrize("content", [b"", b"not parquet at all", b"PAR1broken"])
-def test_a_file_that_is_no_parquet_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_parquet_is_refused_by_name(pnd: Pnd, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "in.parquet").write_bytes(content)
     done = pnd("classify", "--messages", tmp_path / "in.parquet", "--output", tmp_path / "out.parquet")
     assert done.returncode == 1
@@ -96,7 +92,7 @@ def test_a_file_that_is_no_parquet_is_refused_by_name(tmp_path: Path, content: b
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_importing_twice_changes_nothing(messages: Path, settings: Settings) -> None:
+def test_importing_twice_changes_nothing(pnd: Pnd, messages: Path, settings: Settings) -> None:
     first = pnd("import", messages, "--json", settings=settings)
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)[0] | {"file": ""} == {
@@ -112,7 +108,7 @@ def test_importing_twice_changes_nothing(messages: Path, settings: Settings) -> 
     assert (again["inserted"], again["unchanged"]) == (0, 4)
 
 
-def test_a_human_decision_is_kept_and_an_unknown_channel_is_refused(messages: Path, settings: Settings) -> None:
+def test_a_human_decision_is_kept_and_an_unknown_channel_is_refused(pnd: Pnd, messages: Path, settings: Settings) -> None:
     pnd("import", messages, settings=settings)
     assert pnd("channels", "validate", "9", "--reason", "pumps", settings=settings).returncode == 0
     pnd("import", messages, settings=settings)
@@ -124,7 +120,7 @@ def test_a_human_decision_is_kept_and_an_unknown_channel_is_refused(messages: Pa
     assert json.loads(pnd("channels", "list", "--json", settings=settings).stdout)[0]["status"] == "validated"
 
 
-def test_a_saved_list_of_links_becomes_candidates(settings: Settings, tmp_path: Path) -> None:
+def test_a_saved_list_of_links_becomes_candidates(pnd: Pnd, settings: Settings, tmp_path: Path) -> None:
     links = tmp_path / "links.txt"
     links.write_text("https://t.me/some_pump_channel\n@another_channel\nnot a link at all\n")
     done = pnd("channels", "discover", "--links", links, settings=settings)
@@ -141,7 +137,7 @@ def test_a_saved_list_of_links_becomes_candidates(settings: Settings, tmp_path: 
         ({"PND_UI_PORT": "80"}, "PND_UI_PORT"),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, variables: dict[str, str], words: str) -> None:
+def test_a_wrong_setting_is_one_line_that_names_it(pnd: Pnd, tmp_path: Path, variables: dict[str, str], words: str) -> None:
     done = pnd("channels", "list", PND_HOME=str(tmp_path), **variables)
     assert done.returncode == 1
     assert words in done.stderr
@@ -162,13 +158,13 @@ def test_every_setting_is_in_the_example_file() -> None:
     assert [name for name in Settings.model_fields if f"PND_{name.upper()}=" not in described] == []
 
 
-def test_login_without_keys_says_where_to_get_them(tmp_path: Path) -> None:
+def test_login_without_keys_says_where_to_get_them(pnd: Pnd, tmp_path: Path) -> None:
     done = pnd("login", PND_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "PND_TELEGRAM_API_ID" in done.stderr
 
 
-def test_doctor_finds_a_healthy_installation_healthy_and_a_broken_one_broken(settings: Settings, tmp_path: Path) -> None:
+def test_doctor_finds_a_healthy_installation_healthy_and_a_broken_one_broken(pnd: Pnd, settings: Settings, tmp_path: Path) -> None:
     healthy = pnd("doctor", "--json", settings=settings)
     states = {finding["subject"]: finding["state"] for finding in json.loads(healthy.stdout)}
     assert healthy.returncode == 0

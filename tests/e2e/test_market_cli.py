@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pnd_dagster.settings import Settings
 from tests.unit.market.rows import NOON, book, commit, instrument, store
 
 PND = Path(sys.executable).with_name("pnd")
+Pnd = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(settings: Settings | None = None, **variables: str) -> dict[str, str]:
@@ -28,12 +30,6 @@ def environment(settings: Settings | None = None, **variables: str) -> dict[str,
     return bare | {"PND_DATABASE_URL": settings.database_url.get_secret_value(), "PND_HOME": str(settings.home)}
 
 
-def pnd(*arguments: str | Path, settings: Settings | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PND, *map(str, arguments)], capture_output=True, text=True, env=environment(settings, **variables), check=False, cwd="/"
-    )
-
-
 @pytest.fixture
 def collected(settings: Settings, engine: sa.Engine) -> Settings:
     store(engine, tables.INSTRUMENTS, instrument(1, base="ZYNE"))
@@ -42,7 +38,7 @@ def collected(settings: Settings, engine: sa.Engine) -> Settings:
     return settings
 
 
-def test_a_coins_day_becomes_a_picture(collected: Settings, tmp_path: Path) -> None:
+def test_a_coins_day_becomes_a_picture(pnd: Pnd, collected: Settings, tmp_path: Path) -> None:
     picture = tmp_path / "zyne.png"
     done = pnd("plot", "ZYNE", "--output", picture, settings=collected)
     assert done.returncode == 0, done.stderr
@@ -56,7 +52,7 @@ def test_a_coins_day_becomes_a_picture(collected: Settings, tmp_path: Path) -> N
     [(("plot", "ZYN"), "ZYNE"), (("plot", "ZYNE", "--day", "2026-05-02"), "2026-05-03")],
     ids=["an unknown coin: the nearest", "a day without rows: those there are"],
 )
-def test_a_plot_of_what_is_not_there_says_what_there_is(collected: Settings, arguments: tuple[str, ...], words: str) -> None:
+def test_a_plot_of_what_is_not_there_says_what_there_is(pnd: Pnd, collected: Settings, arguments: tuple[str, ...], words: str) -> None:
     done = pnd(*arguments, settings=collected)
     assert done.returncode == 1
     assert words in done.stderr
@@ -74,7 +70,7 @@ def test_a_plot_of_what_is_not_there_says_what_there_is(collected: Settings, arg
     ],
 )
 def test_a_wrong_argument_or_setting_is_one_line_that_names_it(
-    settings: Settings, arguments: tuple[str, ...], variables: dict[str, str], words: str
+    pnd: Pnd, settings: Settings, arguments: tuple[str, ...], variables: dict[str, str], words: str
 ) -> None:
     done = pnd(*arguments, settings=settings, **variables)
     assert done.returncode != 0

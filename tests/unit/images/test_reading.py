@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from pnd_dagster.errors import SourceError
 from pnd_dagster.images import reading
@@ -40,10 +40,10 @@ def page(file: Path) -> Path:
     """A picture full of small words, which takes seconds to read."""
     rng = random.Random(5)
     picture = Image.new("RGB", (1000, 1000), "white")
-    canvas = ImageDraw.Draw(picture)
+    canvas, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     for row in range(0, 980, 13):
         for column in range(0, 1000, 100):
-            canvas.text((column + 3, row), "".join(rng.choices("ABCDEFGHKLMNPRSTUVWXYZ", k=8)), fill="black", font_size=12)
+            canvas.text((column + 3, row), "".join(rng.choices("ABCDEFGHKLMNPRSTUVWXYZ", k=8)), fill="black", font=font)
     picture.save(file)
     return file
 

@@ -26,15 +26,15 @@ COINS = {1: ("kucoin", "ZYNE"), 2: ("mexc", "ZYNE"), 3: ("kucoin", "ZENE"), 4: (
 
 @pytest.fixture
 def collected(engine: sa.Engine) -> sa.Engine:
-    """ZYNE: 40 buckets on KuCoin, 10 on MEXC, one a day later; a gap in the middle."""
+    """ZYNE: 10 buckets on KuCoin, 4 on MEXC, one a day later; a gap in the middle."""
     row = {"quote_symbol": "USDT", "base_id": "x", "quote_id": "y", "is_derivative": False, "valid_from": NOON}
     with engine.begin() as connection:
         for instrument_id, (exchange, base) in COINS.items():
             named = {"exchange": exchange, "market_id": base, "symbol": f"{base}/USDT", "base_symbol": base}
             connection.execute(sa.insert(INSTRUMENTS).values(instrument_id=instrument_id, **named, **row))
     for exchange, instrument_id, ends in (
-        ("kucoin", 1, [NOON + timedelta(seconds=5 * place) for place in range(40)]),
-        ("mexc", 2, [NOON + timedelta(seconds=5 * place) for place in range(10)]),
+        ("kucoin", 1, [NOON + timedelta(seconds=5 * place) for place in range(10)]),
+        ("mexc", 2, [NOON + timedelta(seconds=5 * place) for place in range(4)]),
         ("kucoin", 1, [NOON + timedelta(days=1)]),
     ):
         lease = acquire(engine, f"collect:{exchange}:1/1", "me", 60)
@@ -45,7 +45,7 @@ def collected(engine: sa.Engine) -> sa.Engine:
             )
             books = books.with_columns(bid_levels=20, ask_levels=20, update_count=3, is_gap=False)
             trades = books.select("instrument_id", "bucket_end_at", "is_gap", trade_count=2, volume=pl.lit(1.5), vwap=pl.lit(2.5))
-            gap = gap_row(exchange, WHOLE, [instrument_id] if place == 20 else [], end, end + timedelta(seconds=30), "silent")
+            gap = gap_row(exchange, WHOLE, [instrument_id] if place == 5 else [], end, end + timedelta(seconds=30), "silent")
             names = ("watched", "blind", "book_updates", "trades", "unusable_books", "rejected_frames", "duplicates")
             counts = {**dict.fromkeys(names, 0), "is_gap": False}
             tick = Tick(end, conform(books, ORDER_BOOK_METRICS), conform(trades, TRADE_METRICS), gap, counts)
@@ -57,8 +57,8 @@ def test_the_last_day_is_taken_on_the_exchange_with_the_most_rows(collected: sa.
     newest = read_coin_day(collected, "zyne")
     assert (newest.exchange, newest.day, newest.books.height) == ("kucoin", DAY + timedelta(days=1), 1)
     wanted = read_coin_day(collected, "ZYNE/USDT", day=DAY)
-    assert (wanted.exchange, wanted.books.height, wanted.trades.height, wanted.gaps.height) == ("kucoin", 40, 40, 1)
-    assert read_coin_day(collected, "ZYNE", exchange="mexc", day=DAY).books.height == 10
+    assert (wanted.exchange, wanted.books.height, wanted.trades.height, wanted.gaps.height) == ("kucoin", 10, 10, 1)
+    assert read_coin_day(collected, "ZYNE", exchange="mexc", day=DAY).books.height == 4
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_day_is_drawn_and_described(collected: sa.Engine, tmp_path: Path) -> N
     assert (tmp_path / "day.png").read_bytes()[:4] == b"\x89PNG"
     assert default_path(coin) == Path("kucoin-ZYNE-USDT-2026-03-01.png")
     assert describe(coin) == (
-        "ZYNE/USDT on kucoin, 2026-03-01 from 12:00:00 to 12:03:15 UTC: 40 books, 80 trades in 40 buckets, 1 gap (30 s)"
+        "ZYNE/USDT on kucoin, 2026-03-01 from 12:00:00 to 12:00:45 UTC: 10 books, 20 trades in 10 buckets, 1 gap (30 s)"
     )
 
 

@@ -17,6 +17,7 @@ from pnd_dagster.errors import DatabaseError
 from pnd_dagster.events.replays import Replays
 from pnd_dagster.events.store import rebuild_events
 from pnd_dagster.messages.classifier import Classifier, load_classifier
+from pnd_dagster.messages.labelling import label_revisions
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.services import message_duties
 from pnd_dagster.services.message_duties import ask_further, handle_batch, sweep_unlabelled, warm_up
@@ -156,6 +157,14 @@ def test_what_the_handler_missed_is_swept_once(engine: sa.Engine, classifier: Cl
     assert sweep_unlabelled(engine, load_settings(), classifier) == 1
     assert statuses(engine) == ["scheduled"]
     assert sweep_unlabelled(engine, load_settings(), classifier) == 0
+
+
+def test_what_was_labelled_and_not_built_when_the_database_went_is_swept(engine: sa.Engine, classifier: Classifier) -> None:
+    received = batch(1, ANNOUNCED, after=timedelta()).messages
+    upsert(engine, TELEGRAM_MESSAGES, received)
+    label_revisions(engine, classifier, received.select("channel_id", "message_id", "revision_id", "text"))
+    assert sweep_unlabelled(engine, load_settings(), classifier) == 0
+    assert statuses(engine) == ["scheduled"]
 
 
 def test_an_announcement_nothing_came_of_expires_without_a_new_message(engine: sa.Engine, classifier: Classifier) -> None:
