@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test lint bench soak ui clean
+.PHONY: install demo test lint bench soak soak-live ui clean
 
 install: .venv/.installed
 
@@ -43,6 +43,10 @@ bench: .venv/.trainable
 # Half an hour of 4,400 coins on five simulated exchanges; what was sent is held against what is stored.
 soak: install
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+# The whole live path while every process is killed once: four minutes, with the machine for itself.
+soak-live: install
+	@PND_TEST_SOAK=1 $(BIN)/pytest -p no:xdist tests/e2e/test_live_path.py $(ARGS)
 
 ui: install
 	@$(BIN)/pnd ui

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -42,8 +43,12 @@ from pnd_dagster.tables import (
     WATCHES,
 )
 
+pytestmark = pytest.mark.skipif(
+    "PND_TEST_SOAK" not in os.environ, reason="takes four minutes and the machine for itself: `make soak-live` runs it"
+)
+
 # So that all of them are announced, and the moved one is watched at its first time, before the others' watches are due.
-AHEAD_SECONDS = 85.0
+AHEAD_SECONDS = 70.0
 # A watch ends two minutes after the start.
 OVER_SECONDS = 125.0
 # A frame that was under way so near a bucket's boundary may be in either: the machine is busy.
@@ -61,8 +66,8 @@ class Plan(NamedTuple):
 FIRST, SECOND = Plan("kucoin", "NXS", 1001), Plan("mexc", "GVT", 1003)
 CANCELLED, MOVED = Plan("poloniex", "VIA", 1004), Plan("latoken", "WABI", 1005)
 PLANS = (FIRST, SECOND, CANCELLED, MOVED)
-# Their watches are not killed before the release.
-UNDISTURBED = (SECOND, MOVED)
+# Neither its watch nor its collector is killed before the release.
+UNDISTURBED = MOVED
 ECHO_ID = 1002
 CHANNELS = [
     ChannelInfo(FIRST.channel_id, "North Star", "north_star"),
@@ -104,13 +109,14 @@ class Scenario:
         world.note(f"the pumps start at {self.starts_at:%H:%M:%S} UTC")
         self._announce_while_the_listener_is_killed()
         self._move_a_pump_that_is_watched()
+        self._kill_dagster()
         self._kill_the_deliverer_in_the_middle_of_a_delivery()
-        world.wait_until("the others are watched", lambda: all(map(self._is_watched, PLANS)), self.until_start() + 60, "dagster")
+        world.wait_until("the others are watched", lambda: all(map(self._is_watched, PLANS)), self.until_start() + 75, "dagster")
         world.post(CANCELLED.channel_id, "Dear members, our pump on Poloniex is cancelled today. We are sorry, a new date will follow.")
         self._kill_while_watching()
         world.wait_until("the cancelled watch has ended", lambda: self.states(CANCELLED) == {"cancelled"}, 60, "dagster")
         self._release()
-        self._kill_postgres_and_dagster()
+        self._kill_postgres()
         left = self.until_start() + OVER_SECONDS
         for plan in (FIRST, SECOND, MOVED):
             is_over = partial(self._is_over, plan)
@@ -147,7 +153,7 @@ class Scenario:
     def _kill_the_deliverer_in_the_middle_of_a_delivery(self) -> None:
         world = self.world
         world.receiver.hold("candidates")
-        world.wait_until("an alert is in hand", world.receiver.is_holding.is_set, self.until_start() + 60, "deliver")
+        world.wait_until("an alert is in hand", world.receiver.is_holding.is_set, self.until_start() + 75, "deliver")
         self.kill("deliver", world.service("deliver"))
         world.receiver.go_on()
 
@@ -165,19 +171,21 @@ class Scenario:
         world = self.world
         world.wait_until("the start", lambda: self.until_start() <= 0, self.until_start() + 1, "up")
         # On a busy machine watches begin late, and so does the pump: what stood in front 20 s before is to be known.
-        world.wait_until("they were ranked for a while", lambda: all(map(self._is_ranked_for_a_while, UNDISTURBED)), 60, "dagster")
+        world.wait_until("one was ranked 20 s before", self._is_ranked_in_time, 90, "dagster")
         for plan in (FIRST, SECOND, MOVED):
             world.post(plan.channel_id, self.posts(plan)[-2].text)
         world.post(ECHO_ID, self.posts(FIRST)[-2].text)
         world.wait_until("the releases are read", lambda: len(self.events()) == 3, 30, "listen")
 
-    def _kill_postgres_and_dagster(self) -> None:
+    def _kill_postgres(self) -> None:
         world = self.world
         self.kill("postgres", world.postmaster())
         world.post(SECOND.channel_id, "Pump results: a great peak within minutes. Thank you all!")
-        world.wait_until("Postgres is back", lambda: world.postmaster() != self.killed["postgres"] and self.events(), 30, "postgres")
-        (daemon,) = self.daemons()
-        # It takes the code server and its runs with it: every watch has to begin anew.
+        world.wait_until("Postgres is back", lambda: world.postmaster() != self.killed["postgres"] and self.events(), 60, "postgres")
+
+    def _kill_dagster(self) -> None:
+        """Shortly before watches are due: all that it runs goes with it, and they begin as soon as it is back."""
+        world, (daemon,) = self.world, self.daemons()
         self.kill("dagster", min(world.command_of("dagster\0dev")))
         world.wait_until("Dagster is back", lambda: daemon not in self.daemons() and is_dagster_up(world.settings), 120, "dagster")
 
@@ -232,14 +240,26 @@ class Scenario:
         """Towards the time at which it is released."""
         return bool(self.ticks(plan)) and self.watches(plan)[-1].scheduled_at == self.starts_at
 
-    def _is_ranked_for_a_while(self, plan: Plan) -> bool:
-        return self._is_watched(plan) and self.ticks(plan)[0].bucket_end_at < datetime.now(UTC) - timedelta(seconds=30)
+    def _is_ranked_in_time(self) -> bool:
+        now = datetime.now(UTC)
+        return self._is_watched(UNDISTURBED) and all(self.known(UNDISTURBED, now - timedelta(seconds=ago)) for ago in (20, 22))
+
+    def known(self, plan: Plan, at: datetime) -> list[datetime]:
+        """Buckets whose ranking was written by then, and still said something."""
+        return [
+            tick.bucket_end_at
+            for tick in self.ticks(plan)
+            if at - timedelta(seconds=15) < tick.bucket_end_at <= at and tick.bucket_end_at + timedelta(seconds=tick.lag_seconds) <= at
+        ]
 
     def _is_over(self, plan: Plan) -> bool:
         return "running" not in self.states(plan)
 
     def _is_all_told(self) -> bool:
-        return not self.world.rows(sa.select(ALERTS.c.alert_id).where(ALERTS.c.state == "pending"))
+        # A watch tells that it is over once it has ended.
+        rows = self.world.rows(sa.select(ALERTS.c.channel, ALERTS.c.stage, ALERTS.c.state))
+        over = sum((row.channel, row.stage) == ("webhook", "over") for row in rows)
+        return over == 3 and all(row.state != "pending" for row in rows)
 
 
 def test_every_pump_is_watched_once_told_of_and_stored_though_every_process_is_killed(
@@ -377,18 +397,13 @@ def check_ranks(scenario: Scenario) -> None:
         rows = {row.offset_seconds: row for row in scenario.world.rows(sa.select(WATCH_RESULTS).where(result.watch_id == watch_id))}
         assert set(rows) == {20, 40, 60, 300}
         for offset, row in rows.items():
-            at = event.released_at - timedelta(seconds=offset)
-            known = [
-                tick.bucket_end_at
-                for tick in scenario.ticks(plan)
-                if at - timedelta(seconds=15) < tick.bucket_end_at <= at and tick.bucket_end_at + timedelta(seconds=tick.lag_seconds) <= at
-            ]
+            known = scenario.known(plan, event.released_at - timedelta(seconds=offset))
             assert row.bucket_end_at == max(known, default=None)
             assert (row.rank is not None) == bool(known)
         scenario.world.note(
             f"{plan.symbol}: " + ", ".join(f"{row.rank} of {row.candidates} {at} s before" for at, row in sorted(rows.items()))
         )
-        assert plan not in UNDISTURBED or rows[20].rank is not None
+        assert plan != UNDISTURBED or rows[20].rank is not None
 
 
 def check_alerts(scenario: Scenario) -> None:
@@ -430,6 +445,6 @@ def check_market(scenario: Scenario, folder: Path) -> None:
     commits = read_frame(world.engine, sa.select(commit.exchange, commit.bucket_end_at, commit.is_gap).order_by(commit.bucket_end_at))
     assert "mexc" in commits.filter("is_gap")["exchange"]
     assert found.books.in_gap < found.books.sent / 4
-    # One after the other: none is missing.
-    steps = commits.select(pl.col("bucket_end_at").diff().over("exchange")).to_series().drop_nulls()
+    # Of the others none is missing, whoever was away: what could not be written waited on disk.
+    steps = commits.filter(pl.col("exchange") != "mexc").select(pl.col("bucket_end_at").diff().over("exchange")).to_series().drop_nulls()
     assert set(steps.dt.total_seconds()) == {5}

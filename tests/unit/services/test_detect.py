@@ -94,7 +94,7 @@ def rows(engine: sa.Engine, table: sa.Table) -> pl.DataFrame:
     return read_frame(engine, sa.select(table))
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     ends_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends_at, "it did not happen in time"
