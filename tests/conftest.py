@@ -24,7 +24,7 @@ FROZEN_CHANNELS = (29, 37, 40)
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controlling process makes the server's folder; the workers inherit it."""
-    for name in [name for name in os.environ if name.startswith("PND_") and name != HOME_VARIABLE]:
+    for name in [name for name in os.environ if name.startswith("PND_") and not name.startswith("PND_TEST_")]:
         del os.environ[name]
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = os.environ["GX_ANALYTICS_ENABLED"] = "false"
     # Each worker has a core: threads that wait spinning for small matrices would take it from the other ones.
