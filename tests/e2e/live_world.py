@@ -235,6 +235,8 @@ def live_world(home: Path, folder: Path, exchanges: Sequence[str], channels: Seq
             alert_webhook_url=receiver.url,
             alert_webhook_secret=SECRET,
         )
+        # By the command, not by this process, whose servers need not survive a crash: of this one nothing that is committed may be lost.
+        subprocess.run([*PND, "db", "start"], env=_variables(settings), cwd="/", check=True, capture_output=True)
         engine = connect(settings)
         _follow(engine, channels)
         now = datetime.now(UTC)
@@ -259,11 +261,14 @@ def processes_of(home: Path) -> dict[int, bytes]:
 
 
 def _start_up(settings: Settings) -> subprocess.Popen[bytes]:
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PND_")} | environment(settings)
     folder = log_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "up.log").open("ab") as log:
-        return subprocess.Popen([*PND, "up"], env=variables, stdout=log, stderr=log, cwd="/", start_new_session=True)
+        return subprocess.Popen([*PND, "up"], env=_variables(settings), stdout=log, stderr=log, cwd="/", start_new_session=True)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PND_")} | environment(settings)
 
 
 def _follow(engine: sa.Engine, channels: Sequence[ChannelInfo]) -> None:
