@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from benchmarks.rows import row
 from pnd_dagster.market.book_metrics import Books, book_metrics
 from pnd_dagster.market.feeds.protocol import Sink
-from pnd_dagster.market.rollup_history import read_history
+from pnd_dagster.market.rollup_history import BLOCK, read_history
+from pnd_dagster.market.rollups import pool_block
 from pnd_dagster.market.state import Instrument, MarketState
 from pnd_dagster.market.trade_metrics import Trades, trade_metrics
 from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS
@@ -129,8 +130,10 @@ def fill_rollups(engine: sa.Engine, coins: int = COINS) -> None:
             "INSERT INTO core.metric_rollups SELECT instrument_id, hour_end_at - make_interval(hours => hour), layout, n, mean, m2 "
             f"FROM generate_series(1, {HOURS - 1}) AS hour, core.metric_rollups"
         )
+        for blocks in range(HOURS * timedelta(hours=1) // BLOCK):
+            pool_block(connection, "kucoin", NOW - blocks * BLOCK)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE core.metric_rollups")
+        connection.exec_driver_sql("VACUUM ANALYZE core.metric_rollups, core.metric_rollup_blocks")
 
 
 class _Nowhere:

@@ -22,7 +22,7 @@ from pnd_dagster.simulator.exchanges.world import World
 from pnd_dagster.simulator.universe import make_universe
 from pnd_dagster.storage import read_frame, transaction
 from pnd_dagster.storage.bulk import copy_rows
-from pnd_dagster.tables import BUCKET_SECONDS, INSTRUMENTS, METRIC_ROLLUPS, conform
+from pnd_dagster.tables import BUCKET_SECONDS, INSTRUMENTS, METRIC_ROLLUP_BLOCKS, METRIC_ROLLUPS, conform
 
 HOURS = 72
 DRAWN_HOURS = 12
@@ -92,6 +92,8 @@ def seed_history(engine: sa.Engine, history: pl.DataFrame, now: datetime) -> int
                 "WHERE metric_rollups.layout <> excluded.layout"
             ).bindparams(sa.bindparam("span", timedelta(hours=DRAWN_HOURS), sa.Interval), repeats=HOURS // DRAWN_HOURS)
         )
+        # A block would go on standing for the hours that were there before.
+        connection.execute(sa.delete(METRIC_ROLLUP_BLOCKS).where(METRIC_ROLLUP_BLOCKS.c.block_end_at > last_hour - timedelta(hours=HOURS)))
     return rows["instrument_id"].n_unique()
 
 

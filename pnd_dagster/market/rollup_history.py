@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -19,16 +19,29 @@ from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS
 from pnd_dagster.storage.bulk import transaction
 from pnd_dagster.tables import METRIC_ROLLUPS
 
+BLOCK = timedelta(hours=6)
+"""So many hours are pooled beforehand, in core.metric_rollup_blocks."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Arrays of numbers are sent as five integers of heading, then each element after its length. Without NULL every row is equally long.
-_QUERY = sql.SQL("""COPY (
-    SELECT instrument_id, n, array_replace(mean, NULL, 'NaN'), array_replace(m2, NULL, 'NaN')
-    FROM core.metric_rollups JOIN core.instruments USING (instrument_id)
+_FIELDS = sql.SQL("instrument_id, n, array_replace(mean, NULL, 'NaN'), array_replace(m2, NULL, 'NaN')")
+_HOURS = sql.SQL("""SELECT {fields} FROM core.metric_rollups JOIN core.instruments USING (instrument_id)
     WHERE exchange = {exchange} AND hour_end_at > {since} AND hour_end_at <= {until} AND layout = {layout}
-        AND instrument_id % {parts} = {part}
-) TO STDOUT (FORMAT binary)""")
+        AND instrument_id % {parts} = {part}""")
+# A block stands for its hours where all of them are wanted.
+_QUERY = sql.SQL("""{hours} AND NOT EXISTS (
+        SELECT FROM core.metric_rollup_blocks AS pooled
+        WHERE pooled.instrument_id = metric_rollups.instrument_id AND pooled.layout = metric_rollups.layout
+            AND pooled.block_end_at = date_bin({block}, hour_end_at - interval '1 second', {epoch}) + {block}
+            AND pooled.block_end_at - {block} >= {since} AND pooled.block_end_at <= {until}
+    )
+    UNION ALL
+    SELECT {fields} FROM core.metric_rollup_blocks JOIN core.instruments USING (instrument_id)
+    WHERE exchange = {exchange} AND block_end_at - {block} >= {since} AND block_end_at <= {until} AND layout = {layout}
+        AND instrument_id % {parts} = {part}""")
 _HEADER_BYTES, _TRAILER_BYTES = 19, 2
 _NUMBERS = {"SMALLINT": ">i2", "REAL": ">f4", "DOUBLE": ">f8", "DOUBLE PRECISION": ">f8"}
-# Postgres spends a second on turning the arrays of an exchange into bytes: two of its processes need half of that.
+# Turning arrays into bytes is most of the work: two of Postgres's processes need half of the time.
 _PARTS = 2
 _WIDTH = len(METRICS) * len(HORIZONS)
 
@@ -51,32 +64,57 @@ def read_history(engine: sa.Engine, exchange: str, until: datetime, hours: int =
     Raises:
         DatabaseError: Postgres refused, or the rows are not of this layout's length.
     """
+
+    def read_part(part: int) -> History:
+        with transaction(engine) as connection:
+            return _read(connection, _formatted(_QUERY, exchange, until, timedelta(hours=hours), part, _PARTS))
+
     with ThreadPoolExecutor(_PARTS) as threads:
-        parts = list(threads.map(lambda part: _read_part(engine, exchange, until, hours, part), range(_PARTS)))
+        parts = list(threads.map(read_part, range(_PARTS)))
     ids = np.concatenate([part.instrument_ids for part in parts])
     order = np.argsort(ids)
     together = Moments(*(np.concatenate(arrays)[order] for arrays in zip(*(part.moments for part in parts), strict=True)))
     return History(ids[order], together)
 
 
-def _read_part(engine: sa.Engine, exchange: str, until: datetime, hours: int, part: int) -> History:
-    query = _QUERY.format(
-        exchange=sql.Literal(exchange),
-        since=sql.Literal(until - timedelta(hours=hours)),
-        until=sql.Literal(until),
-        layout=sql.Literal(LAYOUT),
-        parts=sql.Literal(_PARTS),
-        part=sql.Literal(part),
-    )
-    with transaction(engine) as connection:
-        driver = cast("psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection)
-        received = bytearray()
-        try:
-            with driver.cursor() as cursor, cursor.copy(query) as copy:
-                for chunk in copy:
-                    received += chunk
-        except psycopg.Error as error:
-            raise DatabaseError(f"core.metric_rollups cannot be read: {str(error).splitlines()[0]}") from error
+def read_block(connection: sa.Connection, exchange: str, block_end: datetime) -> History:
+    """What the hourly rollups of a block say, also those that the connection's transaction has written.
+
+    Raises:
+        DatabaseError: as `read_history`.
+    """
+    return _read(connection, _formatted(_HOURS, exchange, block_end, BLOCK, 0, 1))
+
+
+def block_end_of(hour_end: datetime) -> datetime:
+    """The end of the block that an hour belongs to."""
+    return _EPOCH - (_EPOCH - hour_end) // BLOCK * BLOCK
+
+
+def _formatted(template: sql.SQL, exchange: str, until: datetime, length: timedelta, part: int, parts: int) -> sql.Composed:
+    values: dict[str, sql.Composable] = {
+        "fields": _FIELDS,
+        "exchange": sql.Literal(exchange),
+        "since": sql.Literal(until - length),
+        "until": sql.Literal(until),
+        "layout": sql.Literal(LAYOUT),
+        "parts": sql.Literal(parts),
+        "part": sql.Literal(part),
+        "block": sql.Literal(BLOCK),
+        "epoch": sql.Literal(_EPOCH),
+    }
+    return template.format(**values, hours=_HOURS.format(**values))
+
+
+def _read(connection: sa.Connection, query: sql.Composed) -> History:
+    driver = cast("psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection)
+    received = bytearray()
+    try:
+        with driver.cursor() as cursor, cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)) as copy:
+            for chunk in copy:
+                received += chunk
+    except psycopg.Error as error:
+        raise DatabaseError(f"core.metric_rollups cannot be read: {str(error).splitlines()[0]}") from error
     record = _record()
     count, rest = divmod(len(received) - _HEADER_BYTES - _TRAILER_BYTES, record.itemsize)
     rows = np.frombuffer(received, record, count, _HEADER_BYTES)

@@ -1,4 +1,4 @@
-"""Hourly moments of every metric over the hour's windows: writing core.metric_rollups."""
+"""Hourly moments of every metric over the hour's windows: writing core.metric_rollups, and its blocks of six hours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from pnd_dagster.market.book_metrics import Floats, Integers
 from pnd_dagster.market.bucket_grid import read_grid
 from pnd_dagster.market.moments import Moments, moments
+from pnd_dagster.market.rollup_history import block_end_of, read_block
 from pnd_dagster.market.windows import HORIZONS, LAYOUT, METRICS, Grid, bucket_count, window_values
-from pnd_dagster.storage import NOTHING_WRITTEN, Written, read_frame, replace_window
-from pnd_dagster.tables import INSTRUMENTS, METRIC_ROLLUPS
+from pnd_dagster.storage import NOTHING_WRITTEN, Written, locks, read_frame, replace_window, transaction
+from pnd_dagster.tables import INSTRUMENTS, METRIC_ROLLUP_BLOCKS, METRIC_ROLLUPS
 
 _HOUR = timedelta(hours=1)
 # Instruments of one pass: a grid of an hour holds 20 numbers per bucket, 115 kB per instrument.
@@ -31,15 +32,35 @@ def rollup_hour(engine: sa.Engine, exchange: str, hour_end: datetime) -> Written
     """
     if hour_end.timestamp() % _HOUR.total_seconds():
         raise ValueError(f"{hour_end.isoformat()} is no full hour")
-    written = NOTHING_WRITTEN
     ids = _listed(engine, exchange, hour_end)
+    rows: list[pl.DataFrame] = []
     for start in range(0, len(ids), _AT_ONCE):
         part = ids[start : start + _AT_ONCE]
-        grid = read_grid(engine, exchange, part, hour_end - _HOUR, hour_end)
-        rollup = METRIC_ROLLUPS.c
-        window = sa.and_(rollup.hour_end_at == hour_end, rollup.instrument_id.in_(part.tolist()))
-        written += replace_window(engine, METRIC_ROLLUPS, rollup_rows(part, hour_end, roll_up(grid)), window)
+        rows.append(rollup_rows(part, hour_end, roll_up(read_grid(engine, exchange, part, hour_end - _HOUR, hour_end))))
+    if not rows:
+        return NOTHING_WRITTEN
+    rollup = METRIC_ROLLUPS.c
+    with transaction(engine) as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(locks.ROLLUPS)))
+        is_ours = sa.and_(rollup.hour_end_at == hour_end, rollup.instrument_id.in_(ids.tolist()))
+        written = replace_window(connection, METRIC_ROLLUPS, pl.concat(rows), is_ours)
+        pool_block(connection, exchange, block_end_of(hour_end))
     return written
+
+
+def pool_block(connection: sa.Connection, exchange: str, block_end: datetime) -> None:
+    """Pools the hours of a block that there are; in the transaction that changed one of them.
+
+    Raises:
+        DatabaseError: Postgres refused or cannot be reached.
+    """
+    hours = read_block(connection, exchange, block_end)
+    flat = hours.moments.each(lambda part: part.reshape(len(part), len(METRICS) * len(HORIZONS)))
+    rows = rollup_rows(hours.instrument_ids, block_end, flat)
+    block, instrument = METRIC_ROLLUP_BLOCKS.c, INSTRUMENTS.c
+    listed = sa.select(instrument.instrument_id).where(instrument.exchange == exchange)
+    is_ours = sa.and_(block.block_end_at == block_end, block.instrument_id.in_(listed))
+    replace_window(connection, METRIC_ROLLUP_BLOCKS, rows.rename({"hour_end_at": "block_end_at"}), is_ours)
 
 
 def roll_up(grid: Grid) -> Moments:

@@ -40,8 +40,9 @@ def rank(instrument_ids: Integers, values: Floats, history: Moments, rule: Score
         history: the same shape, moments over earlier windows.
         rule: what counts.
     """
-    # All of them without copying.
-    horizons = slice(None) if rule.horizons == HORIZONS else [HORIZONS.index(horizon) for horizon in rule.horizons]
+    places = [HORIZONS.index(horizon) for horizon in rule.horizons]
+    # Neighbours without copying.
+    horizons = slice(places[0], places[-1] + 1) if places == list(range(places[0], places[-1] + 1)) else places
     z = np.empty((len(rule.metrics), len(rule.horizons), len(instrument_ids)))
     # A metric at a time: what is computed meanwhile stays in the processor's cache.
     for name, into in zip(rule.metrics, z, strict=True):

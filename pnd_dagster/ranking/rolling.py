@@ -34,6 +34,7 @@ _BUCKET = timedelta(seconds=BUCKET_SECONDS)
 _SPAN = LONGEST * _BUCKET
 # Instruments of one pass: a grid of an hour holds 20 numbers per bucket, 115 kB per instrument.
 _AT_ONCE = 500
+_PARTS_AT_ONCE = 2
 # Buckets of one pass when there is much to catch up.
 _BUCKETS_AT_ONCE = 60
 # What was late is looked for so often, and then read again: an hour of many instruments takes longer than a tick.
@@ -103,11 +104,15 @@ class Windows(LatestWindows):
         self._is_blind, self._checked_at = is_blind, now
 
     def _read_hour(self, engine: sa.Engine, places: Integers, *, with_history: bool) -> None:
-        for start in range(0, len(places), _AT_ONCE):
-            part = places[start : start + _AT_ONCE]
-            now = self.bucket_end_at
+        now = self.bucket_end_at
+
+        def read(part: Integers) -> None:
             grid = read_grid(engine, self._exchange, self.instrument_ids[part], now - _SPAN, now, self._states)
             self.fill(part, grid, with_history=with_history)
+
+        # Each part has places of its own, so that one is read while another is filled in.
+        with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:
+            list(threads.map(read, np.split(places, range(_AT_ONCE, len(places), _AT_ONCE))))
 
     def _aligned(self, history: History) -> Moments:
         """Rollups of these instruments, in their order; nothing for those that have none."""

@@ -117,7 +117,7 @@ def scores(z: Floats, rule: ScoreRule) -> Floats:
         if rule.clip is None:
             counted[np.isinf(counted)] = np.nan
         if rule.exponent != 1.0:
-            counted = np.sign(counted) * np.abs(counted) ** rule.exponent
+            counted = np.copysign(np.abs(counted) ** rule.exponent, counted)
         if rule.normalise == "before":
             counted = _normalised(counted)
         is_unknown = np.isnan(counted)

@@ -6,6 +6,8 @@ last book stood; inside a gap it means that nobody looked.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
@@ -149,18 +151,36 @@ TRADE_METRICS = sa.Table(
     postgresql_partition_by="RANGE (bucket_end_at)",
 )
 
+
+def _moments() -> tuple[sa.Column[Any], ...]:
+    return (
+        column("layout", sa.SmallInteger, "Which metrics and horizons the arrays hold, in which order", nullable=False),
+        column("n", pg.ARRAY(sa.SmallInteger), "Windows, by metric and horizon", unit="windows", nullable=False),
+        column("mean", pg.ARRAY(sa.Double), "Mean over those windows, NULL without any", nullable=False),
+        column("m2", pg.ARRAY(sa.Double), "Sum of squared distances from that mean, NULL without any", nullable=False),
+    )
+
+
 METRIC_ROLLUPS = sa.Table(
     "metric_rollups",
     METADATA,
     key("instrument_id", sa.BigInteger, "Instrument"),
     key("hour_end_at", sa.TIMESTAMP, "End of the hour"),
-    column("layout", sa.SmallInteger, "Which metrics and horizons the arrays hold, in which order", nullable=False),
-    column("n", pg.ARRAY(sa.SmallInteger), "Windows, by metric and horizon", unit="windows", nullable=False),
-    column("mean", pg.ARRAY(sa.Double), "Mean over those windows, NULL without any", nullable=False),
-    column("m2", pg.ARRAY(sa.Double), "Sum of squared distances from that mean, NULL without any", nullable=False),
+    *_moments(),
     sa.Index(None, "hour_end_at"),
     schema="core",
     comment="Mergeable moments of every metric over the hour's non-overlapping windows of each horizon: the history that ranking reads",
+)
+
+METRIC_ROLLUP_BLOCKS = sa.Table(
+    "metric_rollup_blocks",
+    METADATA,
+    key("instrument_id", sa.BigInteger, "Instrument"),
+    key("block_end_at", sa.TIMESTAMP, "End of the six hours, at 0, 6, 12 or 18 h UTC"),
+    *_moments(),
+    sa.Index(None, "block_end_at"),
+    schema="core",
+    comment="core.metric_rollups of six hours pooled: what a watch reads of them instead. Written with each of their hours",
 )
 
 BUCKET_COMMITS = sa.Table(

@@ -16,6 +16,39 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "metric_rollup_blocks",
+        sa.Column("instrument_id", sa.BigInteger(), autoincrement=False, nullable=False, comment="Instrument"),
+        sa.Column(
+            "block_end_at",
+            sa.TIMESTAMP(timezone=True),
+            autoincrement=False,
+            nullable=False,
+            comment="End of the six hours, at 0, 6, 12 or 18 h UTC",
+        ),
+        sa.Column(
+            "layout",
+            sa.SmallInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="Which metrics and horizons the arrays hold, in which order",
+        ),
+        sa.Column("n", postgresql.ARRAY(sa.SmallInteger()), autoincrement=False, nullable=False, comment="Windows, by metric and horizon"),
+        sa.Column(
+            "mean", postgresql.ARRAY(sa.Double()), autoincrement=False, nullable=False, comment="Mean over those windows, NULL without any"
+        ),
+        sa.Column(
+            "m2",
+            postgresql.ARRAY(sa.Double()),
+            autoincrement=False,
+            nullable=False,
+            comment="Sum of squared distances from that mean, NULL without any",
+        ),
+        sa.PrimaryKeyConstraint("instrument_id", "block_end_at", name=op.f("metric_rollup_blocks_pkey")),
+        schema="core",
+        comment="core.metric_rollups of six hours pooled: what a watch reads of them instead. Written with each of their hours",
+    )
+    op.create_index(op.f("metric_rollup_blocks_block_end_at_idx"), "metric_rollup_blocks", ["block_end_at"], unique=False, schema="core")
+    op.create_table(
         "alert_mutes",
         sa.Column(
             "scope",
@@ -324,6 +357,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("metric_rollup_blocks_block_end_at_idx"), table_name="metric_rollup_blocks", schema="core")
+    op.drop_table("metric_rollup_blocks", schema="core")
     op.drop_index(op.f("watches_scheduled_at_idx"), table_name="watches", schema="out")
     op.drop_table("watches", schema="out")
     op.drop_table("watch_results", schema="out")
