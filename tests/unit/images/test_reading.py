@@ -104,7 +104,8 @@ def test_the_reading_process_has_no_secrets_can_open_and_write_nothing_and_is_re
     }
     opened = {int(link.name) for link in Path(f"/proc/{worker}/fd").iterdir()}
     os.kill(worker, signal.SIGKILL)
-    while " Z " not in Path(f"/proc/{worker}/stat").read_text():
+    # Dead is it when its other threads are, too.
+    while " Z " not in Path(f"/proc/{worker}/stat").read_text() or len([*Path(f"/proc/{worker}/task").iterdir()]) > 1:
         time.sleep(0.01)
     assert next(readings).symbol == "VIBE"
     readings.close()
