@@ -6,7 +6,6 @@ The command runs as a user runs it: real feeds, real REST clients, real Postgres
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -35,20 +33,9 @@ from pnd_dagster.simulator.universe import make_universe
 from pnd_dagster.storage import connect, embedded, read_frame
 from pnd_dagster.storage.leases import Lease
 from pnd_dagster.tables import BUCKET_COMMITS, FEED_GAPS, HEARTBEATS, LEASES, ORDER_BOOK_METRICS, TRADE_METRICS, polars_schema
+from tests.e2e.reconcile import reconcile
 
 COMMAND = "import typer; from pnd_dagster.cli.market import collect; from pnd_dagster.settings import settings; typer.run(collect)"
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reconcile = load("reconcile").reconcile
 
 
 class Exchanges:

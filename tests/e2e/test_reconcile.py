@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import ModuleType
 
 import polars as pl
 import pytest
@@ -16,22 +13,11 @@ from pnd_dagster.market.shards import Shard
 from pnd_dagster.market.tick import Tick
 from pnd_dagster.storage.leases import acquire
 from pnd_dagster.tables import INSTRUMENTS, ORDER_BOOK_METRICS, TRADE_METRICS, conform
+from tests.e2e.reconcile import reconcile
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WHOLE = Shard(1, 1)
 IDS = {"AAA": 11, "BBB": 12}
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reconcile = load("reconcile").reconcile
 
 
 class Ledger:
