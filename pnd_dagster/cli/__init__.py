@@ -16,6 +16,7 @@ from pnd_dagster.cli import (
     detect,
     doctor,
     explain,
+    health,
     images,
     llm,
     market,
@@ -62,6 +63,10 @@ app.command("explain")(explain.explain)
 app.command("deliver")(alerts.deliver)
 app.command("run")(orchestration.run)
 app.command("ui")(orchestration.ui)
+app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    orchestration.exec_
+)
+app.command("health")(health.health)
 app.command("up")(up.up)
 app.command("watch")(watch.watch)
 app.command("replay")(replay.replay)

@@ -1,9 +1,12 @@
-"""`pnd run` and `pnd ui`: the graph from the terminal, and Dagster's pages."""
+"""`pnd run`, `pnd ui`, `pnd exec`: the graph from the terminal, Dagster's pages and programs."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import polars as pl
@@ -84,3 +87,18 @@ def ui() -> None:
     environment = os.environ | prepare(settings())
     say(f"Dagster UI: http://127.0.0.1:{settings().ui_port} (it takes half a minute to come up; Ctrl-C ends it)")
     os.execvpe(command[0], command, environment)  # noqa: S606
+
+
+def exec_(context: typer.Context) -> None:
+    """Run a program with this installation's variables for Dagster, e.g. `pnd exec dagster asset list -m pnd_dagster.definitions`."""
+    from pnd_dagster.automation.instance import prepare
+
+    if not context.args or context.args[0] in ("-h", "--help"):
+        typer.echo(context.get_help())
+        return
+    program, *arguments = context.args
+    beside_python = Path(sys.executable).with_name(program)
+    found = str(beside_python) if beside_python.exists() else shutil.which(program)
+    if found is None:
+        raise SettingError(f"there is no program {program}")
+    os.execvpe(found, [found, *arguments], os.environ | prepare(settings()))  # noqa: S606
