@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test lint bench soak soak-live ui clean
+.PHONY: install demo test lint bench soak soak-live soak-image ui clean
 
 install: .venv/.installed
 
@@ -47,6 +47,9 @@ soak: install
 # The whole live path while every process is killed once: four minutes, with the machine for itself.
 soak-live: install
 	@PND_TEST_SOAK=1 $(BIN)/pytest -p no:xdist tests/e2e/test_live_path.py $(ARGS)
+
+soak-image: install
+	@PND_TEST_SOAK=1 $(BIN)/pytest -p no:xdist tests/e2e/test_image.py $(ARGS)
 
 ui: install
 	@$(BIN)/pnd ui
