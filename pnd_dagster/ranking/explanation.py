@@ -79,13 +79,20 @@ def in_words(reasons: Sequence[Reason], at_most: int = 4) -> str:
     for is_above, group in groupby(sorted(reasons[:at_most], key=lambda reason: reason.z <= 0), key=lambda reason: reason.z > 0):
         side = f" deviations {'above' if is_above else 'below'} the last three days"
         for place, reason in enumerate(group):
-            told.append(f"{metric_words(reason.metric)} over {_span(reason.horizon_seconds)} {_size(reason.z)}{'' if place else side}")
+            told.append(f"{metric_words(reason.metric)} over {span_words(reason.horizon_seconds)} {_size(reason.z)}{'' if place else side}")
     return ", ".join(told) or "nothing stands out from the last three days"
 
 
 def metric_words(metric: str) -> str:
     """What a metric is called in a sentence."""
     return _WORDS.get(metric, metric.replace("_", " "))
+
+
+def span_words(seconds: int) -> str:
+    """What a horizon is called in a sentence."""
+    if seconds % 3600 == 0:
+        return f"{seconds // 3600} h"
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
 
 
 def z_table(z: Floats, rule: ScoreRule) -> pl.DataFrame:
@@ -106,9 +113,3 @@ def _refuse_other_length(z: Floats, rule: ScoreRule) -> None:
 
 def _size(z: float) -> str:
     return f"more than {_LARGEST_TOLD:,.0f}" if abs(z) > _LARGEST_TOLD else f"{abs(z):.1f}"
-
-
-def _span(seconds: int) -> str:
-    if seconds % 3600 == 0:
-        return f"{seconds // 3600} h"
-    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
