@@ -3,9 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install demo test lint bench soak soak-live soak-image ui clean
+.PHONY: install manifest demo test lint bench soak soak-live soak-image ui clean
 
-install: .venv/.installed
+install: .venv/.installed manifest
+
+# What the graph knows of the dbt project: parsed when it changed, never while definitions are imported.
+manifest: .venv/.installed
+	@$(BIN)/python -m pnd_dagster.warehouse.prepare
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3")'
@@ -28,16 +32,16 @@ TORCH_INDEX ?=
 demo: install
 	@$(BIN)/pnd demo $(ARGS)
 
-test: .venv/.trainable
+test: .venv/.trainable manifest
 	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-lint: .venv/.trainable
+lint: .venv/.trainable manifest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: .venv/.trainable
+bench: .venv/.trainable manifest
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # Half an hour of 4,400 coins on five simulated exchanges; what was sent is held against what is stored.

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         "pnd_dagster", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="Dagster's own database in the same server"
     )
 
+    bi_password: SecretStr | None = Field(
+        None, description="Password of the read-only role pnd_bi; empty means one that is made and kept in PND_HOME"
+    )
+
     archives: Annotated[list[Path], NoDecode] = Field(
         default_factory=list, description="Message archives that the graph imports: Parquet, JSONL or Telegram Desktop exports"
     )
@@ -115,6 +119,7 @@ class Settings(BaseSettings):
     backtest_events: Path | None = Field(None, description="CSV of those pumps: event_id, event_coin, event_time")
 
     ui_port: int = Field(3000, ge=1024, le=65535, description="Port of the Dagster UI, on 127.0.0.1")
+    dashboard_port: int = Field(8050, ge=1024, le=65535, description="Port of the dashboards, on 127.0.0.1")
 
     @field_validator("export_zone")
     @classmethod

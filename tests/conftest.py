@@ -109,7 +109,9 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
 @pytest.fixture
 def settings(database_url: str, engine: sa.Engine, tmp_path: Path) -> Settings:
     """Settings that point at the empty database and a temporary home."""
-    return load_settings(database_url=database_url, home=tmp_path / "home", telegram_session_file=tmp_path / "telegram.session")
+    # Roles are the whole server's: workers that each made a password would lock one another out.
+    paths = {"home": tmp_path / "home", "telegram_session_file": tmp_path / "telegram.session"}
+    return load_settings(database_url=database_url, bi_password="read-only", **paths)
 
 
 @pytest.fixture(scope="session")

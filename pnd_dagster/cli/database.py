@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 
+import polars as pl
 import typer
 
-from pnd_dagster.cli.console import say
+from pnd_dagster.cli.console import print_table, progress, say
 from pnd_dagster.settings import settings
 from pnd_dagster.storage import connect, create_engine, dagster_url, database_url, embedded
 from pnd_dagster.storage.engine import check_connection, create_databases
+from pnd_dagster.storage.roles import bi_url, ensure_bi_role
 from pnd_dagster.storage.schema import upgrade
+from pnd_dagster.warehouse.build import build
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -54,6 +57,30 @@ def upgrade_() -> None:
     """Create what is missing and migrate the schema to this version."""
     create_databases(settings())
     say(f"schema is at revision {upgrade(create_engine(database_url(settings())))}")
+
+
+@app.command("bi")
+def bi(show_password: bool = typer.Option(False, "--show-password", help="Print the password, too.")) -> None:
+    """Make the read-only role pnd_bi and print how a BI tool connects with it. It sees the schema `mart` only."""
+    ensure_bi_role(connect(settings()), settings())
+    url = bi_url(settings()).set(drivername="postgresql")
+    source = "of PND_BI_PASSWORD" if settings().bi_password else f"in {settings().home / 'bi-password'}"
+    typer.echo(f"host {url.host}\nport {url.port or 5432}\ndatabase {url.database}\nuser {url.username}\nschema mart")
+    typer.echo(f"password {url.password}" if show_password else f"password {source} (--show-password prints it)")
+    typer.echo(f"address {url.render_as_string(hide_password=not show_password)}")
+
+
+@app.command("marts")
+def marts(full_refresh: bool = typer.Option(False, "--full-refresh", help="Build the tables that grow from the start, too.")) -> None:
+    """Build and test the marts now, as the job `warehouse` does every hour."""
+    engine = connect(settings())
+    with progress() as bar:
+        bar.add_task("dbt build", total=None)
+        built = build(engine, settings(), *(["--full-refresh"] if full_refresh else []))
+    counts = built.group_by("kind", "status", maintain_order=True).agg(pl.len().alias("count"), pl.col("seconds").sum().round(1))
+    print_table(counts, "Views and marts")
+    for name, message in built.filter(status="warn").select("name", "message").iter_rows():
+        say(f"[yellow]check failed:[/] {name}: {message}")
 
 
 @app.command("url")

@@ -55,6 +55,8 @@ def upgrade(engine: sa.Engine) -> str:
         try:
             for schema in SCHEMAS:
                 connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            if current_revision(engine) != head_revision():
+                _drop_staging_views(connection)
             connection.commit()
             config = _config()
             config.attributes["connection"] = connection
@@ -97,6 +99,13 @@ def is_managed(name: str | None, kind: str, parents: Any) -> bool:
     if kind == "schema":
         return name in SCHEMAS
     return not (kind == "table" and name and (name == "alembic_version" or DAY_PARTITION.search(name)))
+
+
+def _drop_staging_views(connection: sa.Connection) -> None:
+    """Removes the warehouse's views: they would not let a migration change their columns. Its next build makes them anew."""
+    views = sa.text("SELECT viewname FROM pg_views WHERE schemaname = 'staging' AND viewname ~ '^(stg|int)_'")
+    for name in connection.execute(views).scalars().all():
+        connection.exec_driver_sql(f'DROP VIEW IF EXISTS staging."{name}" CASCADE')
 
 
 def _config() -> Config:

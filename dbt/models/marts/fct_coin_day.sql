@@ -1,0 +1,112 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='day',
+    on_schema_change='fail',
+    indexes=[{'columns': ['exchange', 'pair', 'day'], 'unique': true}, {'columns': ['day']}, {'columns': ['symbol', 'day']}]
+) }}
+
+{% if is_incremental() -%}
+-- Days are built anew as a whole: the last ones, those of candles that are new, and those whose filter decisions came or changed sides.
+with touched as (
+    select day from {{ ref('stg_candle') }}
+    where ingested_at >= (
+        select coalesce(max(known_through_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' from {{ this }}
+    )
+    union
+    select day from (
+        select day, count(distinct (exchange, pair)) as decided, count(distinct (exchange, pair)) filter (where is_candidate) as candidates
+        from {{ ref('stg_candidate') }}
+        group by day
+        except
+        select day, count(cap_source), count(*) filter (where is_candidate)
+        from {{ this }}
+        group by day
+    ) as differing
+    union
+    select generate_series(max(day) - {{ var("lookback_days") }}, max(day), interval '1 day')::date from {{ this }}
+),
+{%- else -%}
+with touched as (
+    select day from {{ ref('stg_candle') }}
+    union
+    select day from {{ ref('stg_candidate') }}
+),
+{%- endif %}
+
+candle as (
+    select * from {{ ref('stg_candle') }} where day in (select day from touched)
+),
+
+-- A market that was delisted and listed again on one day has two decisions: the one that is in counts.
+candidate as (
+    select distinct on (exchange, pair, day) *
+    from {{ ref('stg_candidate') }}
+    where day in (select day from touched)
+    order by exchange, pair, day, is_candidate desc, instrument_id
+),
+
+market as (
+    select exchange, pair, day from candle
+    union
+    select exchange, pair, day from candidate
+),
+
+listed as (
+    select market.exchange, market.pair, market.day, min(instrument.instrument_id) as instrument_id, min(instrument.coin_id) as coin_id
+    from market
+    inner join {{ ref('stg_instrument') }} as instrument
+        on market.exchange = instrument.exchange
+        and market.pair = instrument.pair
+        and (instrument.valid_to is null or {{ utc_day('instrument.valid_to') }} >= market.day)
+    group by market.exchange, market.pair, market.day
+    having count(*) = 1
+),
+
+-- LunarCrush has ids of its own: its coin is ours if symbol and name are the same, and no other of its coins is called so.
+social as (
+    select
+        coin.coin_id,
+        told.day,
+        min(told.lunarcrush_id) as lunarcrush_id
+    from {{ ref('stg_social_day') }} as told
+    inner join {{ ref('stg_coin') }} as coin on told.symbol = upper(coin.symbol) and told.name = lower(coin.name)
+    where told.day in (select day from touched)
+    group by coin.coin_id, told.day
+    having count(*) = 1
+)
+
+select
+    market.exchange,
+    market.pair,
+    market.day,
+    split_part(market.pair, '/', 1) as symbol,
+    coalesce(candidate.instrument_id, listed.instrument_id) as instrument_id,
+    case when candidate.instrument_id is not null then candidate.coin_id else listed.coin_id end as coin_id,
+    candle.open,
+    candle.high,
+    candle.low,
+    candle.close,
+    candle.volume,
+    coalesce(candle.quote_volume, candle.volume * (candle.open + candle.high + candle.low + candle.close) / 4) as quote_volume,
+    case when candle.day is not null then candle.quote_volume is null end as is_quote_volume_estimated,
+    candle.is_complete,
+    candidate.market_cap_usd,
+    candidate.cap_source,
+    candidate.is_candidate,
+    candidate.reason as filter_reason,
+    told.interactions,
+    told.social_dominance,
+    told.sentiment,
+    told.posts_created,
+    told.contributors,
+    told.galaxy_score,
+    candle.ingested_at as known_through_at
+from market
+left join candle on market.exchange = candle.exchange and market.pair = candle.pair and market.day = candle.day
+left join candidate on market.exchange = candidate.exchange and market.pair = candidate.pair and market.day = candidate.day
+left join listed on market.exchange = listed.exchange and market.pair = listed.pair and market.day = listed.day
+left join social
+    on market.day = social.day
+    and social.coin_id = case when candidate.instrument_id is not null then candidate.coin_id else listed.coin_id end
+left join {{ ref('stg_social_day') }} as told on social.lunarcrush_id = told.lunarcrush_id and social.day = told.day

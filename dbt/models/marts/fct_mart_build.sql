@@ -1,0 +1,1 @@
+select now() as built_at, '{{ dbt_version }}'::text as dbt_version

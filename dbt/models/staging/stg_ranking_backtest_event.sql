@@ -1,0 +1,1 @@
+select * from {{ source('out', 'ranking_backtest_events') }}

@@ -1,0 +1,2 @@
+select vendor, day, requests, credits, refusals
+from {{ source('raw', 'vendor_quotas') }}

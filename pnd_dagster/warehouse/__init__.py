@@ -1,0 +1,1 @@
+"""The warehouse: where the dbt project lies, what it needs to know of the platform, and how the marts are built."""
