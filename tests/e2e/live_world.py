@@ -226,6 +226,7 @@ def live_world(home: Path, folder: Path, exchanges: Sequence[str], channels: Seq
         settings = load_settings(
             home=home,
             ui_port=_free_port(),
+            dashboard_port=_free_port(),
             exchanges=",".join(exchanges),
             exchange_url=served.url,
             watch_lead_seconds=60,

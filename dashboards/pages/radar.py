@@ -1,0 +1,141 @@
+"""Radar: announced pumps with a countdown, the ranking of the watches that run, recent alerts. Asks again every few seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from dash import Output, html
+from dash.development.base_component import Component
+
+from dashboards.board import Board
+from dashboards.marts import Marts
+from dashboards.text import data, iso, label, moment
+from dashboards.widgets import figures, flag, number, records, table, tile, times, words
+
+SECONDS = 5
+MOST_PUMPS = 12
+
+_PUMPS = """
+    SELECT pump_id, exchange, scheduled_at, status, schedule_revision, channel_count, channel_titles, watch_state, watch_tick_count
+    FROM mart.fct_scheduled_pump WHERE is_open ORDER BY scheduled_at LIMIT :most
+"""
+_NOW = """
+    SELECT now() AS now,
+        EXISTS (SELECT FROM mart.fct_scheduled_pump) AS is_used,
+        (SELECT count(*) FROM mart.fct_scheduled_pump WHERE is_open) AS open_pumps,
+        (SELECT count(*) FROM mart.fct_watch WHERE state = 'running') AS watches,
+        (SELECT count(*) FROM mart.fct_alert WHERE created_at > now() - interval '1 day') AS alerts,
+        (SELECT count(*) FROM mart.fct_service_health WHERE state IN ('unhealthy', 'silent')) AS troubled
+"""
+# All watches that ranked within two minutes of the newest tick: those that run, or the last one.
+_RANKING = """
+    SELECT exchange, bucket_end_at, lead_seconds, rank, pair, symbol, score, is_active, reasons, candidates
+    FROM mart.fct_live_ranking
+    WHERE bucket_end_at >= (SELECT max(bucket_end_at) FROM mart.fct_live_ranking) - interval '2 minutes'
+    ORDER BY exchange, watch_id, rank
+"""
+_ALERTS = """
+    SELECT alert_id, created_at, stage, exchange, symbol, title, lines, state, delivery_seconds
+    FROM mart.fct_alert ORDER BY created_at DESC LIMIT 50
+"""
+
+
+def board() -> Board:
+    """The page."""
+    ranking = [
+        words("exchange", "Exchange", maxWidth=120),
+        number("rank", "Rank", maxWidth=90, digits=None),
+        words("pair", "Coin", maxWidth=150),
+        number("score", "Score (σ)", digits=2, maxWidth=110),
+        words("reasons", "What stands out (z over the last three days)", flex=3, wrapText=True, autoHeight=True),
+        flag("is_active", "Has data"),
+    ]
+    alerts = [
+        *times("created_at", "Raised"),
+        words("stage", "Stage", maxWidth=170),
+        words("title", "Alert", flex=2, wrapText=True, autoHeight=True),
+        words("lines", "Evidence", flex=3, wrapText=True, autoHeight=True),
+        words("state", "State", maxWidth=110),
+    ]
+    return Board(
+        name="radar",
+        title="Radar",
+        body=[
+            html.Div(id="radar-figures", className="pnd-figures"),
+            tile("Announced pumps", html.Div(id="radar-pumps", className="pnd-pumps")),
+            table("radar-ranking", "Ranking of the coins", ranking, page_size=20, note_id="radar-tick"),
+            table(
+                "radar-alerts",
+                "Recent alerts",
+                alerts,
+                note="Alerts say suspected: they are evidence for surveillance, no advice to trade.",
+                key="alert_id",
+            ),
+        ],
+        outputs={
+            "figures": Output("radar-figures", "children"),
+            "pumps": Output("radar-pumps", "children"),
+            "tick": Output("radar-tick", "children"),
+            "ranking": Output("radar-ranking", "rowData"),
+            "alerts": Output("radar-alerts", "rowData"),
+        },
+        fill=fill,
+        seconds=SECONDS,
+    )
+
+
+def fill(marts: Marts) -> dict[str, Any]:
+    """What the page shows now."""
+    now = marts.read(_NOW).row(0, named=True)
+    ranking = marts.read(_RANKING)
+    shown: dict[str, Any] = {
+        "figures": figures(
+            {
+                "pumps announced": str(now["open_pumps"]),
+                "watches running": str(now["watches"]),
+                "alerts in 24 h": str(now["alerts"]),
+                "services in trouble": str(now["troubled"]),
+            }
+        ),
+        "pumps": [*_cards(marts.read(_PUMPS, most=MOST_PUMPS)), html.Span(hidden=True, **data("server-now", iso(now["now"])))],
+        "tick": _tick(ranking),
+        "ranking": records(ranking),
+        "alerts": records(marts.read(_ALERTS)),
+    }
+    if not now["is_used"]:
+        shown["notice"] = "No pump was announced yet. `pnd up` listens to the channels; `pnd demo` shows a simulated pump."
+    return shown
+
+
+def _cards(pumps: pl.DataFrame) -> list[Component]:
+    if pumps.is_empty():
+        return [html.P("No pump is announced at the moment.", className="pnd-note")]
+    return [_card(pump) for pump in pumps.iter_rows(named=True)]
+
+
+def _card(pump: dict[str, Any]) -> Component:
+    watch = f"watch {pump['watch_state']}, {pump['watch_tick_count'] or 0} ticks" if pump["watch_state"] else "no watch yet"
+    moved = f", moved {pump['schedule_revision']} times" if pump["schedule_revision"] else ""
+    titles = [html.Bdi(label(title, 28)) for title in pump["channel_titles"][:3]]
+    between = [part for title in titles for part in (title, ", ")][:-1]
+    more = f" and {pump['channel_count'] - 3} more" if pump["channel_count"] > 3 else ""
+    return html.Div(
+        [
+            html.Div(pump["exchange"] or "no exchange named", className="where"),
+            html.Div(className="countdown", **data("countdown", iso(pump["scheduled_at"]))),
+            html.Div(moment(pump["scheduled_at"])),
+            html.Div([f"{pump['status']}{moved}; {watch}"], className="detail"),
+            html.Div([f"{pump['channel_count']} channels: ", *between, more], className="detail"),
+        ],
+        className="pnd-pump",
+    )
+
+
+def _tick(ranking: pl.DataFrame) -> list[Any] | str:
+    if ranking.is_empty():
+        return "No watch ranked in the last 24 h. A watch starts by itself ten minutes before an announced pump."
+    newest = ranking.sort("bucket_end_at").row(-1, named=True)
+    lead = newest["lead_seconds"]
+    where = f"{lead:.0f} s before" if lead >= 0 else f"{-lead:.0f} s after"
+    return [f"Best of {newest['candidates']} coins, {where} the announced start, at ", moment(newest["bucket_end_at"])]

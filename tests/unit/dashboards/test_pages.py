@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+from dash.development.base_component import Component
+
+from dashboards.board import Board
+from dashboards.marts import Marts
+from dashboards.pages import BOARDS, channels, event, events, models, radar
+from tests.unit.dashboards.made_up_marts import HOSTILE
+
+PAGES = [make() for make in BOARDS]
+
+
+def texts(value: Any) -> list[str]:
+    """Every text that a component would show as text."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [text for part in value for text in texts(part)]
+    if isinstance(value, Component):
+        return texts(getattr(value, "children", None))
+    return []
+
+
+def drawn(figure: go.Figure) -> dict[str, Any]:
+    return json.loads(pio.to_json(figure))
+
+
+@pytest.mark.parametrize("board", PAGES, ids=lambda board: board.name)
+def test_a_page_with_data_has_no_notice_and_fills_all_its_parts(board: Board, full: Marts) -> None:
+    shown = board.fill(full)
+    assert "notice" not in shown
+    assert set(shown) == set(board.outputs)
+    for name, value in shown.items():
+        assert value, f"{name} is empty"
+        if isinstance(value, go.Figure):
+            assert value.data, f"{name} draws nothing"
+
+
+@pytest.mark.parametrize("board", PAGES, ids=lambda board: board.name)
+def test_a_page_of_empty_marts_says_what_to_run(board: Board, empty: Marts) -> None:
+    assert "`pnd " in board.fill(empty)["notice"]
+
+
+@pytest.mark.parametrize("board", PAGES, ids=lambda board: board.name)
+def test_a_page_without_marts_says_what_to_run(board: Board, missing: Marts) -> None:
+    notice, shown = board.filled(missing, {})
+    assert notice is not None
+    assert "job `warehouse`" in notice
+    assert not shown
+
+
+@pytest.mark.parametrize("board", PAGES, ids=lambda board: board.name)
+def test_every_chart_names_its_axes_and_numbers_have_a_unit(board: Board, full: Marts) -> None:
+    for name, value in board.fill(full).items():
+        if isinstance(value, go.Figure) and name != "labels":
+            assert value.layout.xaxis.title.text, f"{name} does not name its x axis"
+
+
+def test_events_are_filtered_by_exchange_coin_channel_and_month(full: Marts) -> None:
+    everything = events.fill(full)["table"]
+    first = everything[5]
+    month = f"{first['released_at'][:7]}-01"
+    assert {row["exchange"] for row in events.fill(full, exchanges=["kucoin", "unknown"])["table"]} == {"kucoin", "unknown"}
+    assert {row["symbol"] for row in events.fill(full, symbols=[first["symbol"]])["table"]} == {first["symbol"]}
+    assert all(row["released_at"][:7] == month[:7] for row in events.fill(full, first=month, last=month)["table"])
+    only = events.fill(full, channels=["-999"])["table"]
+    assert 0 < len(only) < len(everything)
+    assert all(HOSTILE in row["channel_titles"] for row in only)
+
+
+def test_a_filter_value_is_bound_and_never_part_of_the_query(full: Marts) -> None:
+    everything = len(events.fill(full)["table"])
+    assert events.fill(full, exchanges=["'; DROP TABLE mart.fct_pump_event; --"])["table"] == []
+    assert len(events.fill(full)["table"]) == everything
+
+
+def test_a_filter_without_events_leaves_an_empty_page_without_a_notice(full: Marts) -> None:
+    shown = events.fill(full, symbols=["NOBODY"])
+    assert "notice" not in shown
+    assert shown["months"].layout.annotations[0].text == "no data yet"
+    assert shown["exchanges_options"]
+
+
+def test_titles_with_markup_are_shown_as_text_in_charts(full: Marts) -> None:
+    figure = drawn(events.fill(full, channels=["-999"])["by_channel"])
+    assert "<img" not in json.dumps(figure)
+    assert "&lt;img" in json.dumps(figure)
+
+
+def test_titles_with_markup_are_plain_strings_in_pages_and_never_markdown(full: Marts) -> None:
+    for shown in (radar.fill(full)["pumps"], event.fill(full, search="?event=event-0")["head"]):
+        assert any("<img src=x" in text for text in texts(shown))
+        assert "Markdown" not in json.dumps(shown, default=lambda part: part.to_plotly_json())
+
+
+def test_the_event_of_the_address_is_shown_with_its_messages(full: Marts) -> None:
+    shown = event.fill(full, search="?event=event-7")
+    said = texts(shown["messages"])
+    assert len(shown["messages"]) == 2
+    assert any("The coin is $MU" in text for text in said)
+    assert len(shown["scores"].data) == 6
+    assert {trace.name for trace in shown["market"].data} == {"price", "value traded"}
+
+
+@pytest.mark.parametrize("search", ["?event=nobody", "?event=%27%3B--", "?event=%00x"])
+def test_an_unknown_event_is_said_and_leaves_no_old_curves(full: Marts, search: str) -> None:
+    shown = event.fill(full, search=search)
+    assert "no such event" in shown["notice"]
+    assert all(not shown[name].data for name in ("market", "days", "scores", "ranks"))
+
+
+def test_without_an_address_the_newest_event_is_shown(full: Marts) -> None:
+    assert texts(event.fill(full)["head"]) == texts(event.fill(full, choice="event-0")["head"])
+
+
+def test_the_countdown_and_the_local_times_carry_utc_for_the_browser(full: Marts) -> None:
+    cards = json.dumps(radar.fill(full)["pumps"], default=lambda part: part.to_plotly_json())
+    assert cards.count('"data-countdown"') == 3
+    assert '"data-server-now"' in cards
+    assert 'Z"' in cards.split('"data-countdown": ')[1][:25]
+
+
+def test_the_backtest_shows_the_usual_rule_first_and_others_when_asked(full: Marts) -> None:
+    assert {row["rule"] for row in models.fill(full)["backtests"]} == {"default"}
+    assert {row["rule"] for row in models.fill(full, rules=["prototype"])["backtests"]} == {"prototype"}
+
+
+def test_the_paper_stands_beside_our_backtest_and_made_up_markets_are_called_so(full: Marts) -> None:
+    names = [trace.name for trace in models.fill(full)["backtest"].data]
+    assert "the paper, trades" in names
+    assert any("(made up)" in name and "n=120" in name for name in names)
+
+
+def test_links_between_channels_can_be_narrowed_to_a_kind(full: Marts) -> None:
+    assert {row["kind"] for row in channels.fill(full, kind="copy")["links"]} == {"copy"}
