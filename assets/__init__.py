@@ -1,6 +1,6 @@
 """The graph. One module per group; only definitions."""
 
-from assets import candidates, events, market, messages, models, rankings, readings, snapshots, telegram
+from assets import analysis, candidates, conduct, events, market, messages, models, rankings, readings, snapshots, telegram, warehouse
 
 ASSET_GROUPS = {
     "telegram": [telegram],
@@ -12,4 +12,7 @@ ASSET_GROUPS = {
     "snapshots": [snapshots],
     "candidates": [candidates],
     "rankings": [rankings],
+    "conduct": [conduct],
+    "warehouse": [warehouse],
+    "analysis": [analysis],
 }

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets import ASSET_GROUPS
-from pnd_dagster.automation.jobs import BACKTEST_JOB, CHECKS_JOB, COINS_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB, TRAINING_JOB
+from pnd_dagster.automation.jobs import JOBS
 from pnd_dagster.automation.retention import retention_job
 from pnd_dagster.automation.schedules import SCHEDULES
 from pnd_dagster.automation.sensors import SENSORS
@@ -30,7 +30,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
         ],
         asset_checks=[check for modules in ASSET_GROUPS.values() for module in modules for check in module.CHECKS],
-        jobs=[MESSAGES_JOB, EVENTS_JOB, COINS_JOB, MARKET_JOB, CHECKS_JOB, TRAINING_JOB, BACKTEST_JOB, watch_pump_job, retention_job],
+        jobs=[*JOBS, watch_pump_job, retention_job],
         schedules=list(SCHEDULES),
         sensors=list(SENSORS),
         # A process per step imports everything anew: dozens of checks would starve a watch that runs beside them.

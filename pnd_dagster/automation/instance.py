@@ -41,13 +41,22 @@ def serve_command(settings: Settings) -> list[str]:
     Raises:
         SettingError: the port is taken.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", settings.ui_port))
-        except OSError:
-            raise SettingError(f"PND_UI_PORT: port {settings.ui_port} is in use by another program; choose another") from None
+    refuse_taken_port("PND_UI_PORT", settings.ui_port)
     project = project_folder()
     location = ["--workspace", str(project / "workspace.yaml")] if project else ["--module-name", "pnd_dagster.definitions"]
     dagster = str(Path(sys.executable).with_name("dagster"))
     return [dagster, "dev", "--host", "127.0.0.1", "--port", str(settings.ui_port), "--log-level", "warning", *location]
+
+
+def refuse_taken_port(setting: str, port: int) -> None:
+    """Says so before anything starts.
+
+    Raises:
+        SettingError: another program listens there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise SettingError(f"{setting}: port {port} is in use by another program; choose another") from None

@@ -58,9 +58,35 @@ CHECKS_JOB = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
+CONDUCT_JOB = dg.define_asset_job(
+    "conduct",
+    selection=dg.AssetSelection.groups("conduct"),
+    description="What pumps came to, how channels hang together and keep their promises, how easily coins are moved",
+    executor_def=dg.in_process_executor,
+)
+
+ANALYSIS_JOB = dg.define_asset_job(
+    "analysis",
+    selection=dg.AssetSelection.groups("analysis"),
+    description="The paper's tables and figures on the data at hand, as files",
+    executor_def=dg.in_process_executor,
+)
+
+WAREHOUSE_JOB = dg.define_asset_job(
+    "warehouse",
+    selection=dg.AssetSelection.groups("warehouse"),
+    description="Views and marts for BI, and their tests: the dbt project",
+    executor_def=dg.in_process_executor,
+)
+
 BACKTEST_JOB = dg.define_asset_job(
     "backtest",
     selection=dg.AssetSelection.assets(["out", "ranking_backtest"], ["out", "ranking_backtest_events"], ["out", "ranking_signal_curve"]),
     description="Where the coins of past pumps would have stood: TOP-k by offset, and against a made-up signal",
     executor_def=dg.in_process_executor,
+)
+
+JOBS = (
+    *(MESSAGES_JOB, EVENTS_JOB, COINS_JOB, MARKET_JOB, CONDUCT_JOB, WAREHOUSE_JOB),
+    *(ANALYSIS_JOB, CHECKS_JOB, TRAINING_JOB, BACKTEST_JOB),
 )

@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_shared.error import SerializableErrorInfo
 
 from pnd_dagster.automation.instance import prepare
-from pnd_dagster.automation.jobs import COINS_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB
+from pnd_dagster.automation.jobs import COINS_JOB, CONDUCT_JOB, EVENTS_JOB, MARKET_JOB, MESSAGES_JOB, WAREHOUSE_JOB
 from pnd_dagster.automation.partitions import MARKET_DAILY
 from pnd_dagster.settings import Settings
 
@@ -25,7 +25,11 @@ class RunOutcome(NamedTuple):
     failed_checks: list[str]
 
 
-def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callable[[str, str], None]) -> RunOutcome:
+OnEvent = Callable[[str, str], None]
+_MARTS: list[tuple[str, dict[str, str]]] = [(CONDUCT_JOB.name, {}), (WAREHOUSE_JOB.name, {})]
+
+
+def run_main_job(settings: Settings, first: str, last: str, *, on_event: OnEvent) -> RunOutcome:
     """Runs the main job for the days `first` to `last` (yyyy-mm-dd) in this process; the UI shows its runs.
 
     Args:
@@ -37,15 +41,24 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
     Raises:
         PndError: the database cannot be used; says why.
     """
+    days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    jobs: list[tuple[str, dict[str, str]]] = [(MESSAGES_JOB.name, days), (EVENTS_JOB.name, {}), (COINS_JOB.name, {})]
+    if last >= (first_market_day := MARKET_DAILY.get_partition_keys()[0]):
+        jobs.append((MARKET_JOB.name, days | {ASSET_PARTITION_RANGE_START_TAG: max(first, first_market_day)}))
+    return _run(settings, [*jobs, *_MARTS], on_event)
+
+
+def run_marts(settings: Settings, *, on_event: OnEvent) -> RunOutcome:
+    """Builds the marts from what is stored now: the end of `run_main_job`, which see."""
+    return _run(settings, _MARTS, on_event)
+
+
+def _run(settings: Settings, jobs: list[tuple[str, dict[str, str]]], on_event: OnEvent) -> RunOutcome:
     from pnd_dagster.definitions import build_defs
 
     os.environ.update(prepare(settings))
     defs = build_defs()
     outcome = RunOutcome([], {}, [])
-    days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
-    jobs: list[tuple[str, dict[str, str]]] = [(MESSAGES_JOB.name, days), (EVENTS_JOB.name, {}), (COINS_JOB.name, {})]
-    if last >= (first_market_day := MARKET_DAILY.get_partition_keys()[0]):
-        jobs.append((MARKET_JOB.name, days | {ASSET_PARTITION_RANGE_START_TAG: max(first, first_market_day)}))
     with dg.DagsterInstance.get() as instance:
         for name, tags in jobs:
             result = _execute(defs.resolve_job_def(name), instance, tags, on_event)
@@ -59,9 +72,7 @@ def run_main_job(settings: Settings, first: str, last: str, *, on_event: Callabl
     return outcome
 
 
-def _execute(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], on_event: Callable[[str, str], None]
-) -> dg.ExecuteInProcessResult:
+def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], on_event: OnEvent) -> dg.ExecuteInProcessResult:
     run_id = str(uuid.uuid4())
 
     def watch(event: dg.EventLogEntry) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from pnd_dagster.automation.jobs import CHECKS_JOB, COINS_JOB, MARKET_JOB, MESSAGES_JOB
+from pnd_dagster.automation.jobs import CHECKS_JOB, COINS_JOB, MARKET_JOB, MESSAGES_JOB, WAREHOUSE_JOB
 from pnd_dagster.automation.partitions import DAILY, MARKET_DAILY, contiguous_ranges
 from pnd_dagster.automation.retention import retention_job
 
@@ -71,6 +71,16 @@ HOURLY_CHECKS = dg.ScheduleDefinition(
     description="Checks of the metrics that collectors wrote",
 )
 
+HOURLY_WAREHOUSE = dg.ScheduleDefinition(
+    name="hourly_warehouse",
+    job=WAREHOUSE_JOB,
+    cron_schedule="20 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    tags={"dagster/priority": "-1"},
+    description="Builds the marts anew; those that must be live are views",
+)
+
 DAILY_RETENTION = dg.ScheduleDefinition(
     name="daily_retention",
     job=retention_job,
@@ -107,4 +117,4 @@ def _incomplete(
     return incomplete
 
 
-SCHEDULES = (nightly_backfill, DAILY_COINS, daily_market, HOURLY_CHECKS, DAILY_RETENTION)
+SCHEDULES = (nightly_backfill, DAILY_COINS, daily_market, HOURLY_CHECKS, HOURLY_WAREHOUSE, DAILY_RETENTION)

@@ -9,8 +9,10 @@ import typer
 from pnd_dagster import __version__
 from pnd_dagster.cli import (
     alerts,
+    analysis,
     backtest,
     channels,
+    dashboard,
     database,
     demo,
     detect,
@@ -18,6 +20,7 @@ from pnd_dagster.cli import (
     explain,
     health,
     images,
+    learned_filter,
     llm,
     market,
     messages,
@@ -39,10 +42,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(database.app, name="db", help="The database: start, stop, upgrade, url.")
+app.add_typer(database.app, name="db", help="The database: start, stop, upgrade, url; how BI tools connect.")
+app.add_typer(learned_filter.app, name="filter", help="What tells coins that will be pumped from others, and clusters of coins.")
 app.add_typer(channels.app, name="channels", help="Channels we know, and what a human decides about them.")
 app.add_typer(alerts.app, name="alert", help="Alerts: try the channels, list, mute, unmute.")
 app.command("demo")(demo.demo)
+app.command("dashboard")(dashboard.dashboard)
 app.command("doctor")(doctor.doctor)
 app.command("import")(messages.import_)
 app.command("train")(training.train)
@@ -58,6 +63,7 @@ app.command("collect")(market.collect)
 app.command("detect")(detect.detect)
 app.command("plot")(market.plot)
 app.command("simulate")(simulate.simulate)
+app.command("analysis")(analysis.analysis)
 app.command("backtest")(backtest.backtest)
 app.command("explain")(explain.explain)
 app.command("deliver")(alerts.deliver)

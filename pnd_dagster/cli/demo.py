@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import typer
 
 from pnd_dagster.cli.console import fail, print_table, progress, say
-from pnd_dagster.cli.orchestration import first_day, run_main_job_with_progress
+from pnd_dagster.cli.orchestration import first_day, run_main_job_with_progress, run_marts_with_progress
 from pnd_dagster.cli.simulated_world import CHANGES_PER_SECOND, COINS, DAYS, SEED, SimulatedWorld, simulated_world
 from pnd_dagster.cli.up import PND, log_folder
 from pnd_dagster.settings import Settings, environment, settings
@@ -69,9 +69,10 @@ def _first_of(days: int) -> str:
 
 def _refuse_taken_port(configured: Settings) -> None:
     """Said before minutes of work, not after."""
-    from pnd_dagster.automation.instance import serve_command
+    from pnd_dagster.automation.instance import refuse_taken_port
 
-    serve_command(configured)
+    refuse_taken_port("PND_UI_PORT", configured.ui_port)
+    refuse_taken_port("PND_DASHBOARD_PORT", configured.dashboard_port)
 
 
 def _show_real(configured: Settings, exit_: bool) -> bool:
@@ -109,6 +110,7 @@ def _show_simulated(world: SimulatedWorld, exit_: bool) -> bool:
         _show_buckets(engine, started_at)
         show_alerts(engine, started_at)
         engine.dispose()
+        succeeded &= run_marts_with_progress(configured)
         if pump_id is not None:
             subprocess.run([*PND, "explain", pump_id], check=False)
             say(f"`pnd replay {pump_id}` plays it again")
@@ -188,7 +190,8 @@ def _show_buckets(engine: sa.Engine, since: datetime) -> None:
 
 def _serve(configured: Settings, up: subprocess.Popen[bytes]) -> None:
     """The Dagster UI until Ctrl-C, while everything goes on."""
-    say(f"Dagster UI: http://127.0.0.1:{configured.ui_port}; logs in {log_folder(configured)}; Ctrl-C ends it, and all services")
+    say(f"Dagster UI: http://127.0.0.1:{configured.ui_port}; dashboards: http://127.0.0.1:{configured.dashboard_port}")
+    say(f"logs in {log_folder(configured)}; Ctrl-C ends all")
     try:
         up.wait()
         fail(f"`pnd up` ended by itself; see {log_folder(configured) / 'up.log'}")

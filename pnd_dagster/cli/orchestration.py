@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
@@ -33,6 +36,9 @@ from pnd_dagster.tables import (
     TELEGRAM_MESSAGES,
 )
 
+if TYPE_CHECKING:
+    from pnd_dagster.automation.runs import OnEvent, RunOutcome
+
 REPORTED = (
     *(TELEGRAM_CHANNELS, TELEGRAM_MESSAGES, MESSAGE_LABELS, PUMP_ANNOUNCEMENTS, SCHEDULED_PUMPS, PUMP_EVENTS),
     *(INSTRUMENTS, LUNARCRUSH_SNAPSHOTS, COINMARKETCAP_SNAPSHOTS, COIN_LINKS, OHLCV_DAILY, COINCODEX_DAILY, CANDIDATE_COINS),
@@ -42,7 +48,7 @@ Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 def run(from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")] = None, to: Day = None) -> None:
-    """Run the main job for a span of days: messages to events, markets to candidates. The Dagster UI shows the runs."""
+    """Run the main job for a span of days: messages to events, markets to candidates, marts. The Dagster UI shows the runs."""
     from pnd_dagster.automation.partitions import DAILY
 
     keys = DAILY.get_partition_keys()
@@ -69,9 +75,21 @@ def run_main_job_with_progress(configured: Settings, first: str, last: str) -> b
     """Runs the main job, shows its steps, says what failed. True if all steps succeeded."""
     from pnd_dagster.automation.runs import run_main_job
 
-    with progress() as bar:
-        task = bar.add_task("main job", total=None)
-        outcome = run_main_job(configured, first, last, on_event=lambda step, word: bar.update(task, description=f"{step} {word}"))
+    return _with_progress("main job", lambda on_event: run_main_job(configured, first, last, on_event=on_event))
+
+
+def run_marts_with_progress(configured: Settings) -> bool:
+    """Builds the marts anew, the last part of the main job."""
+    from pnd_dagster.automation.runs import run_marts
+
+    return _with_progress("marts", lambda on_event: run_marts(configured, on_event=on_event))
+
+
+def _with_progress(title: str, run: Callable[[OnEvent], RunOutcome]) -> bool:
+    # dbt's own lines are in its log, in PND_HOME/dbt.
+    with progress() as bar, contextlib.redirect_stdout(io.StringIO()):
+        task = bar.add_task(title, total=None)
+        outcome = run(lambda step, word: bar.update(task, description=f"{step} {word}"))
     for step, reason in outcome.failed_steps.items():
         fail(f"{step}: {reason}")
     for check in outcome.failed_checks:

@@ -57,7 +57,8 @@ def up() -> None:
         services, left_out = services_of(configured)
         for reason in left_out:
             say(f"left out: {reason}")
-        say(f"Dagster UI: http://127.0.0.1:{configured.ui_port} in half a minute; logs in {log_folder(configured)}; Ctrl-C ends all")
+        say(f"Dagster UI: http://127.0.0.1:{configured.ui_port}; dashboards: http://127.0.0.1:{configured.dashboard_port}")
+        say(f"both take half a minute; logs in {log_folder(configured)}; Ctrl-C ends all")
         with _shown() as show:
             supervise(services, log_folder(configured), stop, is_base_up=is_base_up, on_status=show)
     say("all ended")
@@ -67,13 +68,14 @@ def services_of(configured: Settings) -> tuple[list[Service], list[str]]:
     """What runs with these settings, and what does not, with the reason. The database is up.
 
     Raises:
-        SettingError: the port of the UI is taken.
+        SettingError: the port of the UI or of the dashboards is taken.
     """
-    from pnd_dagster.automation.instance import prepare, serve_command
+    from pnd_dagster.automation.instance import prepare, refuse_taken_port, serve_command
     from pnd_dagster.services.supervise import Service
 
+    refuse_taken_port("PND_DASHBOARD_PORT", configured.dashboard_port)
     services = [*base_services(configured), Service("dagster", serve_command(configured), prepare(configured))]
-    services += [Service(name, [*PND, name]) for name in ("collect", "deliver", "detect")]
+    services += [Service(name, [*PND, name]) for name in ("collect", "deliver", "detect", "dashboard")]
     left_out: list[str] = []
     if session_file(configured, "listen").exists() and configured.telegram_api_id is not None:
         services.append(Service("listen", [*PND, "listen"]))

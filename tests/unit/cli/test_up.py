@@ -14,15 +14,16 @@ from pnd_dagster.settings import Settings
 
 @pytest.fixture
 def configured(settings: Settings) -> Settings:
-    """Settings with a port that is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return settings.model_copy(update={"ui_port": probe.getsockname()[1]})
+    """Settings with ports that are free."""
+    with socket.socket() as probe, socket.socket() as other:
+        for one in (probe, other):
+            one.bind(("127.0.0.1", 0))
+        return settings.model_copy(update={"ui_port": probe.getsockname()[1], "dashboard_port": other.getsockname()[1]})
 
 
 def test_all_services_run_and_the_listener_where_there_is_a_session(configured: Settings) -> None:
     services, left_out = services_of(configured)
-    assert [service.name for service in services] == ["dagster", "collect", "deliver", "detect"]
+    assert [service.name for service in services] == ["dagster", "collect", "deliver", "detect", "dashboard"]
     assert len(left_out) == 1
     assert "pnd login" in left_out[0]
     configured.telegram_session_file.touch()
@@ -40,15 +41,16 @@ def test_the_embedded_server_is_the_base_and_a_server_of_ones_own_is_left_alone(
 
 def test_without_exchanges_nothing_is_collected(configured: Settings) -> None:
     services, left_out = services_of(configured.model_copy(update={"exchanges": []}))
-    assert [service.name for service in services] == ["dagster", "deliver"]
+    assert [service.name for service in services] == ["dagster", "deliver", "dashboard"]
     assert any("PND_EXCHANGES" in reason for reason in left_out)
 
 
-def test_a_port_that_is_taken_is_said_before_anything_starts(configured: Settings) -> None:
+@pytest.mark.parametrize("setting", ["ui_port", "dashboard_port"])
+def test_a_port_that_is_taken_is_said_before_anything_starts(configured: Settings, setting: str) -> None:
     with socket.socket() as other:
-        other.bind(("127.0.0.1", configured.ui_port))
+        other.bind(("127.0.0.1", getattr(configured, setting)))
         other.listen()
-        with pytest.raises(SettingError, match="PND_UI_PORT"):
+        with pytest.raises(SettingError, match=f"PND_{setting.upper()}"):
             services_of(configured)
 
 
