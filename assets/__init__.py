@@ -1,6 +1,20 @@
 """The graph. One module per group; only definitions."""
 
-from assets import analysis, candidates, conduct, events, market, messages, models, rankings, readings, snapshots, telegram, warehouse
+from assets import (
+    analysis,
+    candidates,
+    conduct,
+    events,
+    learned_filter,
+    market,
+    messages,
+    models,
+    rankings,
+    readings,
+    snapshots,
+    telegram,
+    warehouse,
+)
 
 ASSET_GROUPS = {
     "telegram": [telegram],
@@ -14,5 +28,5 @@ ASSET_GROUPS = {
     "rankings": [rankings],
     "conduct": [conduct],
     "warehouse": [warehouse],
-    "analysis": [analysis],
+    "analysis": [analysis, learned_filter],
 }

@@ -222,7 +222,6 @@ CHECKS = [
         [
             {"type": "expect_column_values_to_be_between", "column": "drawdown_ratio", "min_value": -1, "max_value": 0},
             {"type": "expect_column_values_to_be_between", "column": "seconds_to_peak", "min_value": 0, "max_value": 3600},
-            {"type": "expect_column_values_to_not_be_null", "column": "resolution", "mostly": 0.5},
         ],
     ),
     table_checks.expectation_check(

@@ -94,3 +94,6 @@ def _pictures(paths: list[Path]) -> dict[str, dg.MetadataValue]:
         for path in paths
         if path.suffix == ".png"
     }
+
+
+CHECKS: list[dg.AssetChecksDefinition] = []

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from pnd_dagster.automation.jobs import CHECKS_JOB, COINS_JOB, MARKET_JOB, MESSAGES_JOB, WAREHOUSE_JOB
+from pnd_dagster.automation.jobs import ANALYSIS_JOB, CHECKS_JOB, COINS_JOB, MARKET_JOB, MESSAGES_JOB, WAREHOUSE_JOB
 from pnd_dagster.automation.partitions import DAILY, MARKET_DAILY, contiguous_ranges
 from pnd_dagster.automation.retention import retention_job
 
@@ -117,4 +117,14 @@ def _incomplete(
     return incomplete
 
 
-SCHEDULES = (nightly_backfill, DAILY_COINS, daily_market, HOURLY_CHECKS, HOURLY_WAREHOUSE, DAILY_RETENTION)
+WEEKLY_ANALYSIS = dg.ScheduleDefinition(
+    name="weekly_analysis",
+    job=ANALYSIS_JOB,
+    cron_schedule="0 5 * * 0",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    tags={"dagster/priority": "-1"},
+    description="The paper's tables and figures, the learned filter and clusters on what is stored by then",
+)
+
+SCHEDULES = (nightly_backfill, DAILY_COINS, daily_market, HOURLY_CHECKS, HOURLY_WAREHOUSE, WEEKLY_ANALYSIS, DAILY_RETENTION)

@@ -4,7 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pnd_dagster.candidates import clustering
 from pnd_dagster.candidates.clustering import NOISE, Floats, cluster, logged, plot, shares
+
+
+@pytest.fixture(autouse=True)
+def _few_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clustering, "COUNTS", range(2, 6))
+    monkeypatch.setattr(clustering, "INITS", 3)
 
 
 def blobs(noise: int = 0) -> Floats:

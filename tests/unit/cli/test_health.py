@@ -31,7 +31,7 @@ def ask(settings: Settings, monkeypatch: pytest.MonkeyPatch, *arguments: str) ->
 
 @pytest.mark.parametrize(
     ("age", "is_healthy", "code", "says"),
-    [(5, True, 0, "sign of life"), (600, True, 1, "600 s ago"), (5, False, 1, "not healthy"), (None, True, 1, "never")],
+    [(5, True, 0, "sign of life"), (600, True, 1, "sign of life 60"), (5, False, 1, "not healthy"), (None, True, 1, "never")],
 )
 def test_a_service_lives_if_it_said_so_lately(
     engine: sa.Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, age: float | None, is_healthy: bool, code: int, says: str

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pnd_dagster.candidates.learned import figures
+from pnd_dagster.candidates.learned import figures, models
 from pnd_dagster.candidates.learned.evaluation import Evaluation, evaluate
 from pnd_dagster.candidates.learned.models import MODELS
 from pnd_dagster.candidates.learned.protocols import Protocol, splits
@@ -43,7 +43,7 @@ def by_protocol(found: Evaluation, figure: str) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def planted() -> Evaluation:
-    return measured(sign=8.0)
+    return measured(sign=8.0, pumps=65)
 
 
 def test_a_planted_sign_is_found_by_every_protocol(planted: Evaluation) -> None:
@@ -98,7 +98,8 @@ def test_nothing_of_the_tested_part_enters_the_choice_of_features() -> None:
     assert not whole.predictions.equals(again.predictions)
 
 
-def test_the_grid_says_what_it_chose() -> None:
+def test_the_grid_says_what_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "GRID", {"max_depth": (3,), "min_child_weight": (1,)})
     panel, pumps = made_up(pumps=16, coins=30)
     samples = draw_samples(panel, pumps, Plan())
     features = quick(samples)
