@@ -47,12 +47,14 @@ def empty(text: str = "no data yet") -> go.Figure:
 
 
 def stacked(frame: pl.DataFrame, *, x: str, y: str, by: str, axes: tuple[str, str], colours: dict[str, str]) -> go.Figure:
-    """Bars over `x`, stacked by the values of `by`: those with a colour of their own in their order, all others as one."""
+    """Bars over the months `x`, stacked by the values of `by`: those with a colour of their own in their order, all others as one."""
     if frame.is_empty():
         return empty()
     named = frame.with_columns(pl.when(pl.col(by).is_in(list(colours))).then(pl.col(by)).otherwise(pl.lit("other")).alias(by))
     sums = named.group_by(x, by).agg(pl.col(y).sum()).sort(x)
     made = figure(*axes, barmode="stack")
+    # A tick stands on the first of a month: Plotly's own steps of 30 days would name the month before.
+    made.update_xaxes(tickformat="%b %Y", tick0=sums[x][0], dtick=f"M{1 + sums[x].n_unique() // 14}")
     for name in (*colours, "other"):
         part = sums.filter(pl.col(by) == name)
         if not part.is_empty():

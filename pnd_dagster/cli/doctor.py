@@ -59,6 +59,7 @@ def examine() -> list[Finding]:
         "alerts": _alerts,
         "lunarcrush": _lunarcrush,
         "coinmarketcap": _coinmarketcap,
+        "warehouse": _warehouse,
         "dagster": _dagster,
     }
     findings = [python, Finding("settings", "ok", f"home {settings.home}")]
@@ -251,6 +252,14 @@ def _coinmarketcap(settings: Settings) -> Finding:
     if settings.coinmarketcap_key is None:
         return Finding("coinmarketcap", "off", "no key: every coin counts as unreported", "set PND_COINMARKETCAP_KEY")
     return Finding("coinmarketcap", "ok", f"key set, {settings.coinmarketcap_url}")
+
+
+def _warehouse(settings: Settings) -> Finding:
+    from pnd_dagster.warehouse.project import manifest_problem
+
+    if problem := manifest_problem():
+        return Finding("warehouse", "broken", problem, "python -m pnd_dagster.warehouse.prepare")
+    return Finding("warehouse", "ok", "the dbt project is parsed; `pnd db bi` says how BI tools connect")
 
 
 def _dagster(settings: Settings) -> Finding:

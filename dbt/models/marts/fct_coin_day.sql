@@ -14,12 +14,17 @@ with touched as (
         select coalesce(max(known_through_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' from {{ this }}
     )
     union
+    select day from {{ ref('stg_cap_day') }}
+    where ingested_at >= (
+        select coalesce(max(known_through_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' from {{ this }}
+    )
+    union
     select day from (
         select day, count(distinct (exchange, pair)) as decided, count(distinct (exchange, pair)) filter (where is_candidate) as candidates
         from {{ ref('stg_candidate') }}
         group by day
         except
-        select day, count(cap_source), count(*) filter (where is_candidate)
+        select day, count(filter_reason), count(*) filter (where is_candidate)
         from {{ this }}
         group by day
     ) as differing
@@ -74,6 +79,16 @@ social as (
     where told.day in (select day from touched)
     group by coin.coin_id, told.day
     having count(*) = 1
+),
+
+-- CoinCodex, too, has ids of its own.
+cap as (
+    select coin.coin_id, told.day, min(told.market_cap_usd) as market_cap_usd
+    from {{ ref('stg_cap_day') }} as told
+    inner join {{ ref('stg_coin') }} as coin on told.symbol = upper(coin.symbol) and told.name = lower(coin.name)
+    where told.day in (select day from touched)
+    group by coin.coin_id, told.day
+    having count(*) = 1
 )
 
 select
@@ -91,8 +106,12 @@ select
     coalesce(candle.quote_volume, candle.volume * (candle.open + candle.high + candle.low + candle.close) / 4) as quote_volume,
     case when candle.day is not null then candle.quote_volume is null end as is_quote_volume_estimated,
     candle.is_complete,
-    candidate.market_cap_usd,
-    candidate.cap_source,
+    coalesce(candidate.market_cap_usd, cap.market_cap_usd) as market_cap_usd,
+    case
+        when candidate.market_cap_usd is not null then candidate.cap_source
+        when cap.market_cap_usd is not null then 'coincodex'
+        else candidate.cap_source
+    end as cap_source,
     candidate.is_candidate,
     candidate.reason as filter_reason,
     told.interactions,
@@ -109,4 +128,7 @@ left join listed on market.exchange = listed.exchange and market.pair = listed.p
 left join social
     on market.day = social.day
     and social.coin_id = case when candidate.instrument_id is not null then candidate.coin_id else listed.coin_id end
+left join cap
+    on market.day = cap.day
+    and cap.coin_id = case when candidate.instrument_id is not null then candidate.coin_id else listed.coin_id end
 left join {{ ref('stg_social_day') }} as told on social.lunarcrush_id = told.lunarcrush_id and social.day = told.day

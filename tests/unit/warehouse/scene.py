@@ -196,7 +196,23 @@ def _rows() -> list[tuple[sa.Table, list[dict[str, Any]]]]:
         (tables.LUNARCRUSH_SNAPSHOTS, [_social(7, "ALPHA", 70), _social(8, "Beta", 80), _social(9, "Beta", 90)]),
         (
             tables.OHLCV_DAILY,
-            [candle("kucoin", "ABC/USDT", date(2026, 1, 2)), candle("mexc", "DUP/USDT", date(2026, 1, 2), quote_volume=7.0)],
+            [candle("kucoin", "ABC/USDT", day) for day in (date(2026, 1, 2), date(2026, 1, 3))]
+            + [candle("mexc", "DUP/USDT", date(2026, 1, 2), quote_volume=7.0)],
+        ),
+        (
+            tables.COINCODEX_DAILY,
+            [
+                {
+                    "coin_id": "alpha",
+                    "day": day,
+                    "symbol": "ABC",
+                    "name": "ALPHA",
+                    "market_cap_usd": 3e6,
+                    "payload": {},
+                    "ingested_at": KNOWN,
+                }
+                for day in (date(2026, 1, 2), date(2026, 1, 3))
+            ],
         ),
         (tables.CANDIDATE_COINS, [candidate(1, date(2026, 1, 1)), candidate(1, date(2026, 1, 2))]),
         (

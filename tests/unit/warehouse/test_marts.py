@@ -92,10 +92,16 @@ def test_what_several_markets_or_coins_share_repeats_no_row_and_is_left_open(row
     assert len(rows("fct_pump_event")) == 5
     assert only(rows("fct_pump_event"), event_id="several markets")["instrument_id"] is None
     days = rows("fct_coin_day")
-    assert [(row["pair"], row["day"].day) for row in days] == [("ABC/USDT", 1), ("ABC/USDT", 2), ("DUP/USDT", 2)]
+    assert [(row["pair"], row["day"].day) for row in days] == [("ABC/USDT", 1), ("ABC/USDT", 2), ("ABC/USDT", 3), ("DUP/USDT", 2)]
     assert only(days, pair="ABC/USDT", day=date(2026, 1, 2))["interactions"] == 70
     assert only(days, pair="DUP/USDT")["instrument_id"] is None
     assert {row["coin_id"]: row["symbol_coin_count"] for row in rows("dim_coin")} == {100: 2, 101: 2}
+
+
+def test_a_capitalisation_is_the_filters_else_that_of_coincodex(rows: Rows) -> None:
+    days = {row["day"].day: row for row in rows("fct_coin_day") if row["pair"] == "ABC/USDT"}
+    assert [(days[day]["market_cap_usd"], days[day]["cap_source"]) for day in (2, 3)] == [(2e6, "coinmarketcap"), (3e6, "coincodex")]
+    assert days[3]["is_candidate"] is None
 
 
 def test_a_value_traded_that_no_source_gives_is_estimated_and_says_so(rows: Rows) -> None:

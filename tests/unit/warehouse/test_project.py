@@ -15,6 +15,7 @@ from pnd_dagster.tables import METADATA
 from pnd_dagster.tables.dbt_sources import FRESHNESS, LOADED_AT, sources
 from pnd_dagster.warehouse import prepare as prepare_module
 from pnd_dagster.warehouse import project
+from pnd_dagster.warehouse.plain_marts import plain_marts
 from pnd_dagster.warehouse.prepare import prepare
 from pnd_dagster.warehouse.project import MANIFEST, PROJECT_DIR, environment, manifest_problem
 from pnd_dagster.warehouse.seeds import seeds
@@ -46,6 +47,11 @@ def test_the_sources_describe_every_column_and_name_only_columns_that_are() -> N
 def test_the_seeds_are_those_of_the_code() -> None:
     stored = {file.stem: file.read_text() for file in (PROJECT_DIR / "seeds").glob("*.csv")}
     assert stored == seeds(), "python -m pnd_dagster.warehouse.seeds"
+
+
+def test_marts_that_show_a_table_as_it_is_follow_its_declaration() -> None:
+    stored = {path: (PROJECT_DIR / path).read_text() for path in plain_marts()}
+    assert stored == plain_marts(), "python -m pnd_dagster.warehouse.plain_marts"
 
 
 def test_every_mart_keeps_a_contract_and_describes_every_column(manifest: dict[str, Any]) -> None:
