@@ -17,14 +17,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from pnd_dagster.market.instruments import refresh_exchanges
+from pnd_dagster.settings import load_settings
 from pnd_dagster.simulator.exchanges.process import serve_in_process
-from pnd_dagster.storage import embedded
+from pnd_dagster.storage import connect, embedded
 
 pytestmark = pytest.mark.skipif(
     "PND_TEST_SOAK" not in os.environ, reason="installs everything anew and starts a dozen processes: `make soak-image` runs it"
@@ -66,8 +69,9 @@ class Image:
                 subprocess.run(["sh", "-ec", self.here(rest)], cwd=self.folder, env=self._environment(), check=True)
 
     def _environment(self) -> dict[str, str]:
-        # The registry that this machine uses, and nothing of the checkout's own environment.
-        kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_")) or name.endswith("_proxy")}
+        # How this machine reaches its registry, and nothing of the checkout's own environment.
+        ours = ("PND_", "DAGSTER_", "DBT_", "PYTHON", "VIRTUAL_ENV")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return kept | self.variables
 
     def _copy(self, *paths: str) -> None:
@@ -126,6 +130,9 @@ def test_every_container_gets_healthy_on_what_the_image_holds(
         del services["postgres"], services["listen"]
         migrated = _start(image, services.pop("migrate"), tmp_path / "migrate", exchanges.url)
         assert migrated.wait(120) == 0, (tmp_path / "migrate").read_text()
+        # As the job `coins` does every night.
+        settings = load_settings(database_url=database, exchange_url=exchanges.url, home=own_home)
+        refresh_exchanges(connect(settings), settings, datetime.now(UTC))
         for name, service in services.items():
             ended.append(_start(image, service, tmp_path / name, exchanges.url))
         waiting, until = dict(services), time.monotonic() + HEALTHY_SECONDS
