@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: install manifest demo test lint bench soak soak-live soak-image ui clean
+.PHONY: install manifest demo test lint bench soak soak-live soak-image soak-dashboard ui clean
 
 install: .venv/.installed manifest
 
@@ -54,6 +54,9 @@ soak-live: install
 
 soak-image: install
 	@PND_TEST_SOAK=1 $(BIN)/pytest -p no:xdist tests/e2e/test_image.py $(ARGS)
+
+soak-dashboard: install
+	@PND_TEST_SOAK=1 $(BIN)/pytest -s -p no:xdist tests/e2e/test_dashboard.py -k drawn_in_time $(ARGS)
 
 ui: install
 	@$(BIN)/pnd ui
