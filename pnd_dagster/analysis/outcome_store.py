@@ -132,7 +132,7 @@ def _of_candles(engine: sa.Engine, events: pl.DataFrame) -> Iterator[_Row]:
             continue
         near = pair.filter(pl.col("day").is_between(day - reach, day)).sort("day")
         # Of the days before only those without a gap between them and the pump's.
-        joined = near.filter((pl.lit(day) - pl.col("day")).dt.total_days() == pl.int_range(pl.len() - 1, -1, -1))
+        joined = near.filter((pl.lit(day) - pl.col("day")).dt.total_days() == pl.int_range(pl.len()).reverse())
         if found := outcome_of_days(joined):
             yield {"event_id": event_id, "resolution": "day", "data": "raw.ohlcv_daily", "quote_symbol": "USDT"} | found
 

@@ -110,6 +110,15 @@ def test_a_day_missing_between_leaves_the_outcome_unknown(engine: sa.Engine, set
     assert (stored(engine)["e1"]["resolution"], stored(engine)["e1"]["gain_ratio"]) == (None, None)
 
 
+def test_candles_of_another_year_say_nothing_of_an_event(engine: sa.Engine, settings: Settings) -> None:
+    put(engine, tables.PUMP_EVENTS, event("e1"))
+    put(engine, tables.PUMP_EVENTS, event("e2", at=START - timedelta(days=400)))
+    for back, high, close, volume in ((1, 1.0, 1.0, 10.0), (0, 3.0, 1.5, 200.0)):
+        candle(engine, back, high, close, volume)
+    write_outcomes(engine, settings, NOW)
+    assert [stored(engine)[number]["resolution"] for number in ("e1", "e2")] == ["day", None]
+
+
 def test_symbols_shared_by_two_coins_of_an_exchange_are_not_guessed_at(pumped: sa.Engine, settings: Settings) -> None:
     put(pumped, tables.INSTRUMENTS, instrument(78, "AAA", market_id="AAA2"))
     write_outcomes(pumped, settings, NOW)
