@@ -37,6 +37,7 @@ class Explanation(NamedTuple):
         z: metric, horizon_seconds, and z at so many seconds before the release.
         ranking: the first and those around the coin, at the last tick before the release.
         standings: where the coin stood at the offsets.
+        prior_pumps: earlier pumps of the symbol on any exchange, the newest first.
         filter: decisions of the market-cap filter on the coin's markets.
         warning_signs: of the messages and their channels.
         alerts: what was queued, by channel, and what became of it.
@@ -51,6 +52,7 @@ class Explanation(NamedTuple):
     z: Rows
     ranking: Rows
     standings: Rows
+    prior_pumps: Rows
     filter: Rows
     warning_signs: Rows
     alerts: Rows
@@ -111,6 +113,9 @@ def _explain(connection: sa.Connection, subject: Subject) -> Explanation:
         ranking=coin_market.ranking(connection, ticks, ids),
         standings=wording.standing_facts(facts.standings(connection, watch["watch_id"], exchange, symbol, at))
         if watch and exchange and symbol and at
+        else [],
+        prior_pumps=[{**row, "released_at": facts.iso(row["released_at"])} for row in facts.prior_pumps(connection, [symbol], at)]
+        if symbol and at
         else [],
         filter=coin_market.filter_decisions(connection, ids, at) if at else [],
         warning_signs=_warning_signs(connection, keys),

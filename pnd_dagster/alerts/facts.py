@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from pnd_dagster.alerts.text import TITLE_CHARACTERS, plain
+from pnd_dagster.events.clusters import SAME_EVENT
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.tables import (
     INSTRUMENTS,
@@ -188,6 +189,17 @@ def standings(
         if row:
             found.append(Standing(offset, *row))
     return found
+
+
+def prior_pumps(connection: sa.Connection, symbols: Collection[str], at: datetime) -> list[Row]:
+    """Pumps of these symbols before then, on any exchange, the newest first: event_id, exchange, symbol, released_at, channel_count.
+
+    What was named within two hours before is the pump itself, and no history. A symbol is no identity: another coin's pumps count too.
+    """
+    columns = PUMP_EVENTS.c
+    told = sa.select(columns.event_id, columns.exchange, columns.symbol, columns.released_at, columns.channel_count)
+    is_earlier = sa.and_(columns.symbol.in_(symbols), columns.released_at < at - SAME_EVENT)
+    return rows(connection, told.where(is_earlier).order_by(columns.released_at.desc(), columns.event_id))
 
 
 def iso(at: datetime | None) -> str | None:

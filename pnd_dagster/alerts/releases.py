@@ -19,7 +19,9 @@ def released_of(connection: sa.Connection, event: facts.Row, subject_id: str) ->
     titles = facts.channel_titles(connection, event["channel_ids"])
     watch = facts.watch_of(connection, subject_id)
     stood = _stood(connection, watch, event)
-    return wording.released(event, subject_id, titles, quoted, stood, is_watched=watch is not None)
+    earlier = facts.prior_pumps(connection, [event["symbol"]], event["released_at"])
+    there = [str(facts.iso(one["released_at"])) for one in earlier if one["exchange"] and one["exchange"] == event["exchange"]]
+    return wording.released(event, subject_id, titles, quoted, stood, watch is not None, there)
 
 
 def over_of(

@@ -199,16 +199,20 @@ def _leaders(
     rule: ScoreRule,
     occasion: str,
 ) -> Alert:
+    places = _best(ranking, LEADERS) if ranking.is_active.any() else []
+    named = [wording.symbol_text(symbols[place]) or "" for place in places]
+    prior = facts.prior_pumps(connection, named, bucket_end_at)
     first: list[dict[str, Any]] = []
-    for place in _best(ranking, LEADERS) if ranking.is_active.any() else ():
+    for place, symbol in zip(places, named, strict=True):
         reasons = explain(ranking.z[place], rule)
         first.append(
             {
                 "rank": facts.rounded(ranking.rank[place]),
-                "symbol": wording.symbol_text(symbols[place]),
+                "symbol": symbol,
                 "instrument_id": int(ranking.instrument_ids[place]),
                 "score": facts.rounded(ranking.score[place]),
                 "words": in_words(reasons),
+                "prior_pumps": [facts.iso(one["released_at"]) for one in prior if (one["exchange"], one["symbol"]) == (exchange, symbol)],
                 "reasons": [{"metric": one.metric, "horizon_seconds": one.horizon_seconds, "z": facts.rounded(one.z)} for one in reasons],
             }
         )

@@ -107,7 +107,7 @@ def leaders(
 
     Args:
         stage: "candidates" or "target suspected".
-        facts: candidates, active, score_rule and leaders (rank, symbol, score, words).
+        facts: candidates, active, score_rule and leaders (rank, symbol, score, words, prior_pumps: when it was pumped there before).
         exchange: whose coins.
         occasion, subject_id: see `Alert`.
         lead_seconds: from the ranked bucket to the announced start; None where no start is known.
@@ -118,7 +118,9 @@ def leaders(
         when = f"{span(abs(lead_seconds))} {'before' if lead_seconds >= 0 else 'after'} the announced start"
     count, idle = facts["candidates"], facts["candidates"] - facts["active"]
     lines = [f"{count:,} coins of {exchange} were ranked {when} by rule {facts['score_rule']}; they stand out by:"]
-    lines += [f"{_ordinal(one['rank'])}: {one['symbol']}, score {one['score']:.2f}, {one['words']}." for one in facts["leaders"]]
+    for one in facts["leaders"]:
+        why = "; ".join(filter(None, [one["words"], prior_words(one["prior_pumps"])]))
+        lines.append(f"{_ordinal(one['rank'])}: {one['symbol']}, score {one['score']:.2f}, {why}.")
     unknown = ["Which coin will be named: unusual activity may have other reasons, and the target may show none beforehand."]
     if idle:
         unknown.append(f"How {idle:,} of the coins compare: nothing is known of them, they stand at the neutral score.")
@@ -139,7 +141,13 @@ def leaders(
 
 
 def released(
-    row: Row, subject_id: str, titles: Mapping[int, str], quoted: Sequence[Mapping[str, Any]], stood: Sequence[Standing], is_watched: bool
+    row: Row,
+    subject_id: str,
+    titles: Mapping[int, str],
+    quoted: Sequence[Mapping[str, Any]],
+    stood: Sequence[Standing],
+    is_watched: bool,
+    prior: Sequence[str],
 ) -> Alert:
     """A coin was named.
 
@@ -150,12 +158,15 @@ def released(
         quoted: their messages.
         stood: where it stood before.
         is_watched: whether there was a watch at all.
+        prior: when it was pumped there before, ISO times, the last first.
     """
     exchange, symbol = row["exchange"], symbol_text(row["symbol"])
     place = exchange or "an exchange that is not named"
+    before = prior_words(prior)
     lines = [
         f"{_channels(titles)} named {symbol} on {place} at {clock(row['released_at'])}.",
         *standing_lines(stood, is_watched),
+        *([f"It was {before}."] if before else []),
         *map(_quote, quoted),
     ]
     return Alert(
@@ -173,6 +184,7 @@ def released(
             "channels": [{"channel_id": channel_id, "title": title} for channel_id, title in titles.items()],
             "messages": list(quoted),
             "ranked_before": standing_facts(stood),
+            "prior_pumps": list(prior),
         },
         ["Whether the price was moved by those who named it, and who they are."],
     )
@@ -250,6 +262,14 @@ def standing_lines(stood: Sequence[Standing], is_watched: bool) -> list[str]:
 def standing_facts(stood: Sequence[Standing]) -> list[dict[str, Any]]:
     """The same for programs."""
     return [{**one._asdict(), "bucket_end_at": iso(one.bucket_end_at), "score": rounded(one.score)} for one in stood]
+
+
+def prior_words(prior: Sequence[str]) -> str:
+    """Earlier pumps of a coin on the exchange, by their ISO times, the last first; nothing where there were none."""
+    if not prior:
+        return ""
+    day = prior[0][:10]
+    return f"pumped there once before, on {day}" if len(prior) == 1 else f"pumped there {len(prior):,} times before, last on {day}"
 
 
 def symbol_text(symbol: str | None) -> str | None:

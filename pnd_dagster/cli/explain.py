@@ -13,7 +13,7 @@ from pnd_dagster.settings import settings
 if TYPE_CHECKING:
     from pnd_dagster.alerts.explanation import Explanation
 
-SHOWN_Z = 12
+SHOWN_Z, SHOWN_PRIOR = 12, 10
 
 
 def explain(
@@ -40,6 +40,7 @@ def _print(found: Explanation) -> None:
     ]
     _print_rows(messages, "messages")
     _print_rows(found.standings, "where the coin stood before it was named")
+    _print_rows(found.prior_pumps[:SHOWN_PRIOR], f"earlier pumps of that symbol, maybe of another coin; the last {SHOWN_PRIOR}")
     _print_rows(found.ranking, "ranking before it was named: the first, and those around the coin")
     _print_rows(found.z[:SHOWN_Z], f"z-scores of the coin before it was named, the furthest {SHOWN_Z}")
     # Prices of such coins are far below a cent.

@@ -124,6 +124,19 @@ def released(insert: Insert, message: Callable[..., None], now: datetime) -> Cal
 
 
 @pytest.fixture
+def pumped(insert: Insert) -> Callable[..., None]:
+    """Stores an event of a coin, by another channel."""
+
+    def store(symbol: str, at: datetime, exchange: str | None = "poloniex") -> None:
+        key = f"{symbol} {exchange} {at:%Y-%m-%d %H:%M}"
+        named = {"event_id": key, "paper_event_key": key, "exchange": exchange, "symbol": symbol, "released_at": at, "last_released_at": at}
+        counted = {"channel_ids": [7], "channel_count": 1, "evidence_count": 1, "announcement_ids": [], "aliases": [], "confidence": 0.9}
+        insert(tables.PUMP_EVENTS, {**named, **counted})
+
+    return store
+
+
+@pytest.fixture
 def alerts(engine: sa.Engine) -> Callable[[], list[dict[str, Any]]]:
     """Reads the outbox for one channel, in the order it was queued."""
 

@@ -126,6 +126,13 @@ def test_an_explanation_holds_messages_market_ranking_filter_alerts_and_versions
     }
 
 
+def test_earlier_pumps_of_the_symbol_are_told_with_their_exchange(engine: sa.Engine, story: None, pumped: Store, now: datetime) -> None:
+    pumped("ABC", now - timedelta(days=30))
+    pumped("ABC", now - timedelta(days=3), exchange="kucoin")
+    pumped("XYZ", now - timedelta(days=3))
+    assert [row["exchange"] for row in explain(engine, "event1").prior_pumps] == ["kucoin", "poloniex"]
+
+
 def test_z_scores_of_another_version_of_the_rule_are_left_out_and_said_to_be(engine: sa.Engine, story: None) -> None:
     with engine.begin() as connection:
         connection.execute(sa.update(tables.RANKING_TICKS).values(score_rule="forgotten"))

@@ -71,6 +71,21 @@ def test_the_first_ranking_of_a_watch_is_told_once(
     assert len(alert["body"]["evidence"]["leaders"]) == 5
 
 
+def test_a_leader_that_was_pumped_there_before_is_told_with_it(
+    engine: sa.Engine, settings: Settings, order: Order, alerts: Alerts, pumped: Store, now: datetime
+) -> None:
+    pumped("C2", now - timedelta(days=400))
+    pumped("C2", now - timedelta(days=30))
+    pumped("C2", now - timedelta(minutes=1))  # that is the pump itself
+    pumped("C2", now - timedelta(days=3), exchange="kucoin")
+    pumped("C4", now - timedelta(days=3), exchange=None)
+    assert suspected_alert(engine, settings, order, "poloniex", now, ranking(2, 4), SYMBOLS, DEFAULT)
+    (alert,) = alerts()
+    assert f"; pumped there 2 times before, last on {now - timedelta(days=30):%Y-%m-%d}." in alert["body"]["lines"][1]
+    assert "before" not in alert["body"]["lines"][2]
+    assert [len(one["prior_pumps"]) for one in alert["body"]["evidence"]["leaders"]] == [2, 0, 0, 0, 0]
+
+
 def test_of_a_new_revision_the_candidates_are_told_again(
     engine: sa.Engine, settings: Settings, order: Order, alerts: Alerts, now: datetime
 ) -> None:
@@ -153,6 +168,16 @@ def test_a_named_coin_is_told_with_where_it_stood_before(
     over = alerts()[-1]
     assert "ABC was named at" in over["body"]["lines"][0]
     assert over["body"]["lines"][-2:] == ["Rankings: 3, in 1 attempt.", "ended well"]
+
+
+def test_a_named_coin_is_told_with_its_earlier_pumps_on_that_exchange(
+    engine: sa.Engine, settings: Settings, order: Order, released: Store, pumped: Store, alerts: Alerts, now: datetime
+) -> None:
+    released(now)
+    pumped("ABC", now - timedelta(days=30))
+    pumped("ABC", now - timedelta(days=3), exchange="kucoin")
+    assert released_alert(engine, settings, order, "event1")
+    assert f"It was pumped there once before, on {now - timedelta(days=30):%Y-%m-%d}." in alerts()[0]["body"]["lines"]
 
 
 def test_an_event_that_is_gone_is_no_alert(engine: sa.Engine, settings: Settings, order: Order) -> None:
