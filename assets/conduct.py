@@ -133,9 +133,10 @@ def channel_honesty(database: DatabaseResource) -> dg.MaterializeResult:
 def prior_pumps(database: DatabaseResource) -> dg.MaterializeResult:
     """Whether coins that were pumped before are pumped again more often than coins drawn blindly from the exchange's listing."""
     event, listing = tables.PUMP_EVENTS.c, tables.INSTRUMENTS.c
-    events = read_frame(database.engine, sa.select(event.exchange, event.symbol, event.released_at))
     coins = sa.select(listing.exchange, listing.base_symbol.label("symbol")).where(~listing.is_derivative).distinct()
-    listed = read_frame(database.engine, coins)
+    with told_to_dagster():
+        events = read_frame(database.engine, sa.select(event.exchange, event.symbol, event.released_at))
+        listed = read_frame(database.engine, coins)
     found = repeats_frame(repeats(events, listed))
     notes = [f"{events.height:,} events; {listed.height:,} listed coins of {listed['exchange'].n_unique()} exchanges"]
     if found.is_empty():

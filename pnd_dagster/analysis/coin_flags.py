@@ -43,7 +43,7 @@ def coin_flags(coins: pl.DataFrame, candles: pl.DataFrame, day: date) -> pl.Data
             pl.lit("no vendor reports a market capitalisation"),
         ),
         _flag(
-            coins.filter(source == "self-reported"),
+            coins.filter((source == "self-reported") & cap.is_not_null()),
             "self-reported cap",
             cap,
             _money("the capitalisation of {} USD is the project's own word", cap),
@@ -84,7 +84,7 @@ def _flag(coins: pl.DataFrame, flag: str, value: pl.Expr, reason: pl.Expr) -> pl
 
 
 def _money(words: str, amount: pl.Expr) -> pl.Expr:
-    return pl.format(words, amount.round(0).cast(pl.Int64))
+    return pl.format(words, amount.round(0).cast(pl.Int128))
 
 
 def _trading(candles: pl.DataFrame, day: date) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from pnd_dagster.analysis.coin_flags import SWING_DAYS, USUAL_DAYS, coin_flags
 from pnd_dagster.analysis.prior_pumps import prior_pumps
+from pnd_dagster.analysis.sound import known, not_negative, positive
 from pnd_dagster.analysis.vulnerability import vulnerability
 from pnd_dagster.candidates.market_cap import MAX_CAP_AGE
 from pnd_dagster.storage import Written, read_frame, replace_window
@@ -96,7 +97,8 @@ def write_vulnerability(engine: sa.Engine, day: date, now: datetime) -> CoinRows
         .join(values, on="instrument_id", how="left")
         .join(caps, on="instrument_id", how="left")
         .join(prior, on="instrument_id")
-        .with_columns(pl.col("value_24h_usd").fill_null(0.0), as_of_date=pl.lit(day), computed_at=pl.lit(now))
+        .with_columns(pl.col("value_24h_usd").fill_null(0.0))
+        .with_columns(known("value_24h_usd"), known("market_cap_usd"), as_of_date=pl.lit(day), computed_at=pl.lit(now))
         .select(polars_schema(COIN_VULNERABILITY).names())
     )
     written = replace_window(engine, COIN_VULNERABILITY, rows, COIN_VULNERABILITY.c.as_of_date == day)
@@ -138,17 +140,17 @@ def write_flags(engine: sa.Engine, day: date, now: datetime) -> CoinRows:
         .where(snapshot.snapshot_at < end)
         .order_by(snapshot.coin_id, snapshot.snapshot_at.desc()),
     )
-    value = sa.func.coalesce(candle.quote_volume, candle.volume * candle.close).label("value")
+    given = (candle[name] for name in ("exchange", "symbol", "day", "high", "low", "close", "volume", "quote_volume"))
     candles = read_frame(
-        engine,
-        sa.select(candle.exchange, candle.symbol, candle.day, candle.high, candle.low, candle.close, value).where(
-            candle.is_complete, candle.day.between(day - timedelta(days=SWING_DAYS + USUAL_DAYS), day)
-        ),
-    )
-    known = coins.join(caps, on="instrument_id", how="left").join(added, on="coin_id", how="left")
-    rows = coin_flags(known, candles, day)
+        engine, sa.select(*given).where(candle.is_complete, candle.day.between(day - timedelta(days=SWING_DAYS + USUAL_DAYS), day))
+    ).with_columns(value=pl.coalesce("quote_volume", pl.col("volume") * pl.col("close")))
+    sound = candles.filter(positive("high", "low", "close"), not_negative("value"))
+    described = coins.join(caps.with_columns(known("market_cap_usd")), on="instrument_id", how="left").join(added, on="coin_id", how="left")
+    rows = coin_flags(described, sound, day)
     written = replace_window(engine, COIN_FLAGS, rows.with_columns(computed_at=pl.lit(now)), COIN_FLAGS.c.as_of_date == day)
     notes = [f"{coins.height:,} instruments listed on {day}, {rows['instrument_id'].n_unique():,} with a flag"]
+    if refused := candles.height - sound.height:
+        notes.append(f"{refused:,} candles without positive, finite prices were passed over")
     missing = {"instruments": coins, "decisions on candidates": caps, "snapshots of CoinMarketCap": added, "daily candles": candles}
     notes += [f"no {what} are known yet: such flags are not raised" for what, frame in missing.items() if frame.is_empty()]
     return CoinRows(written, rows, notes)

@@ -117,14 +117,18 @@ def by_standard(events: pl.DataFrame, coins: pl.DataFrame) -> pl.DataFrame:
     """
     pumped = events.filter(pl.col("coin_id").is_not_null()).with_columns(standard=pl.col("token_standard").fill_null(OWN_CHAIN))
     counts = pumped.group_by("standard").agg(pumps=pl.len(), pumped_coins=pl.col("coin_id").n_unique())
-    there = coins.with_columns(standard=pl.col("token_standard").fill_null(OWN_CHAIN)).group_by("standard").agg(coins=pl.len())
+    # A linked coin that no snapshot knows is a coin too.
+    known = pl.concat([coins.select("coin_id", "token_standard"), pumped.select("coin_id", "token_standard")]).unique(
+        "coin_id", keep="first", maintain_order=True
+    )
+    there = known.with_columns(standard=pl.col("token_standard").fill_null(OWN_CHAIN)).group_by("standard").agg(coins=pl.len())
     named = pl.DataFrame({"standard": list(STANDARDS)})
     every = pl.concat([named, counts.select("standard"), there.select("standard")]).unique(maintain_order=True)
     table = every.join(counts, on="standard", how="left", maintain_order="left").join(
         there, on="standard", how="left", maintain_order="left"
     )
     table = table.with_columns(pl.col("pumps", "pumped_coins", "coins").fill_null(0))
-    ends = [intervals.of_share(min(pumped, all_), all_) for pumped, all_ in table.select("pumped_coins", "coins").iter_rows()]
+    ends = [intervals.of_share(hit, all_) for hit, all_ in table.select("pumped_coins", "coins").iter_rows()]
     return table.with_columns(
         pumped_share=pl.when(pl.col("coins") > 0).then(pl.col("pumped_coins") / pl.col("coins")),
         low=pl.Series([low for low, _ in ends], dtype=pl.Float64),

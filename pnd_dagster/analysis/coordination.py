@@ -48,7 +48,7 @@ def first_uses(messages: pl.DataFrame) -> pl.DataFrame:
     """
     channels = messages["channel_id"].n_unique()
     uses = (
-        messages.with_columns(wording=wordings(messages["text"]))
+        messages.select("channel_id", "occurred_at", wording=wordings(messages["text"]))
         .drop_nulls("wording")
         .group_by("wording", "channel_id")
         .agg(at=pl.col("occurred_at").min())
@@ -62,7 +62,8 @@ def copy_links(uses: pl.DataFrame) -> pl.DataFrame:
     """Pairs of channels that share wordings within a day, columns of `LINK_COLUMNS`; pairs with a single one are left out.
 
     Chance: two channels that both take texts from elsewhere share wordings at any distance. How many of theirs lie 1 to 29 days apart, a
-    28th of it, is what chance would put within the day (with half a wording added, so that none is no proof); the count is Poisson.
+    28th of it, is what chance would put within the day (with half a wording added, so that none is no proof). By chance one shared wording
+    in 29 lies within the day, so the p-value is binomial, given how many lie within 29 days.
 
     Args:
         uses: of `first_uses`.
@@ -72,13 +73,14 @@ def copy_links(uses: pl.DataFrame) -> pl.DataFrame:
     apart = pl.col("lag").abs()
     near = pairs.filter(apart <= COPY_WINDOW)
     far = pairs.filter(apart > COPY_WINDOW, apart <= COPY_WINDOW * (CONTROL_WINDOWS + 1))
-    control = far.group_by(low="a", high="b").agg(expected_count=(pl.len() + 0.5) / CONTROL_WINDOWS)
-    found = _directed(near, "copy").join(control, on=["low", "high"], how="left")
-    found = found.with_columns(pl.col("expected_count").fill_null(0.5 / CONTROL_WINDOWS))
-    from scipy.stats import poisson
+    control = far.group_by(low="a", high="b").agg(apart=pl.len().cast(pl.Int64))
+    found = _directed(near, "copy").join(control, on=["low", "high"], how="left").with_columns(pl.col("apart").fill_null(0))
+    from scipy.stats import binom
 
-    chance: NDArray[np.float64] = poisson.sf(found["count"].to_numpy() - 1, found["expected_count"].to_numpy())
-    return _tested(found.with_columns(p_value=pl.Series(chance, dtype=pl.Float64)))
+    count = found["count"].to_numpy()
+    chance: NDArray[np.float64] = binom.sf(count - 1, count + found["apart"].to_numpy(), 1 / (1 + CONTROL_WINDOWS))
+    expected = found.with_columns(expected_count=(pl.col("apart") + 0.5) / CONTROL_WINDOWS)
+    return _tested(expected.with_columns(p_value=pl.Series(chance, dtype=pl.Float64)), uses["channel_id"].n_unique())
 
 
 def shared_event_links(releases: pl.DataFrame) -> pl.DataFrame:
@@ -101,7 +103,10 @@ def shared_event_links(releases: pl.DataFrame) -> pl.DataFrame:
     from scipy.stats import binom
 
     chance: NDArray[np.float64] = binom.sf(found["count"].to_numpy() - 1, found["chances"].to_numpy(), same_coin)
-    return _tested(found.with_columns(p_value=pl.Series(chance, dtype=pl.Float64), expected_count=pl.col("chances") * same_coin))
+    return _tested(
+        found.with_columns(p_value=pl.Series(chance, dtype=pl.Float64), expected_count=pl.col("chances") * same_coin),
+        first["channel_id"].n_unique(),
+    )
 
 
 def forward_links(forwards: pl.DataFrame) -> pl.DataFrame:
@@ -204,22 +209,27 @@ def _directed(pairs: pl.DataFrame, kind: str) -> pl.DataFrame:
 def _chances(first: pl.DataFrame) -> pl.DataFrame:
     """How often two channels released anything within two hours of each other: low, high, chances."""
     rows = first.sort("at")
-    at = rows["at"].dt.epoch("us").to_numpy()
-    beyond = np.searchsorted(at, at + SAME_EVENT // timedelta(microseconds=1), side="right")
-    counts = beyond - np.arange(len(at)) - 1
-    left = np.repeat(np.arange(len(at)), counts)
-    right = left + 1 + np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
-    channels = rows["channel_id"].to_numpy()
-    pairs = pl.DataFrame({"one": channels[left], "other": channels[right]}, schema={"one": pl.Int64, "other": pl.Int64})
-    ordered = pairs.select(low=pl.min_horizontal("one", "other"), high=pl.max_horizontal("one", "other"))
-    return ordered.filter(pl.col("low") < pl.col("high")).group_by("low", "high").agg(chances=pl.len().cast(pl.Int64))
+    at, window = rows["at"].dt.epoch("us").to_numpy(), SAME_EVENT // timedelta(microseconds=1)
+    channels, place = np.unique(rows["channel_id"].to_numpy(), return_inverse=True)
+    parts: list[pl.DataFrame] = []
+    # Channel by channel: all pairs of releases at once would be millions where many channels tell everything.
+    for number, channel in enumerate(channels):
+        own = at[place == number]
+        near = np.searchsorted(own, at + window, side="right") - np.searchsorted(own, at - window, side="left")
+        chances = np.bincount(place, weights=near, minlength=len(channels))[number + 1 :].astype(np.int64)
+        parts.append(pl.DataFrame({"low": np.full(len(chances), channel), "high": channels[number + 1 :], "chances": chances}))
+    none = pl.DataFrame(schema={"low": pl.Int64, "high": pl.Int64, "chances": pl.Int64})
+    return pl.concat([none, *parts]).filter(pl.col("chances") > 0)
 
 
-def _tested(links: pl.DataFrame) -> pl.DataFrame:
-    """Marks the links that chance does not explain: Benjamini and Hochberg over all pairs of the kind; then drops those of one occasion."""
+def _tested(links: pl.DataFrame, channels: int) -> pl.DataFrame:
+    """Marks the links that chance does not explain, then drops those of one occasion.
+
+    Benjamini and Hochberg over every pair of so many channels: those that share nothing were looked at too.
+    """
     ordered = links.sort("p_value")
-    n = ordered.height
-    passes = (ordered["p_value"] <= FALSE_DISCOVERIES * pl.int_range(1, n + 1, eager=True) / max(n, 1)).to_list()
+    n = channels * (channels - 1) // 2
+    passes = (ordered["p_value"] <= FALSE_DISCOVERIES * pl.int_range(1, ordered.height + 1, eager=True) / max(n, 1)).to_list()
     last = max((place for place, passed in enumerate(passes) if passed), default=-1)
     least = pl.col("kind").replace_strict(LEAST_OCCASIONS, return_dtype=pl.Int64)
     marked = ordered.with_columns(is_linked=(pl.int_range(pl.len()) <= last) & (pl.col("count") >= least))

@@ -47,14 +47,16 @@ def write_coordination(engine: sa.Engine, now: datetime) -> Coordination:
     messages = read_frame(engine, sa.select(message.channel_id, message.text, message.occurred_at).where(is_text))
     releases = read_frame(engine, sa.select(release.channel_id, release.event_id, release.symbol, release.released_at))
     forwards = read_frame(engine, _forwards(is_own))
+    texts, authors = messages.height, messages["channel_id"].n_unique()
     uses = coordination.first_uses(messages)
+    del messages  # the largest frame by far
     copies, shared = coordination.copy_links(uses), coordination.shared_event_links(releases)
     links = pl.concat((copies, shared, coordination.forward_links(forwards)))
     groups = _groups(uses, releases, forwards, shared)
     links_written = replace_window(engine, CHANNEL_LINKS, links.with_columns(computed_at=pl.lit(now)), sa.true())
     groups_written = replace_window(engine, CHANNEL_GROUPS, groups.with_columns(computed_at=pl.lit(now)), sa.true())
-    notes = [f"{messages.height:,} texts of {messages['channel_id'].n_unique():,} channels, forwards and members' posts left out"]
-    if messages.is_empty():
+    notes = [f"{texts:,} texts of {authors:,} channels, forwards and members' posts left out"]
+    if not texts:
         notes.append("no messages: run `pnd import`, then the job of the messages")
     if releases.is_empty():
         notes.append("no releases: materialise core/pump_events")

@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from pnd_dagster.analysis.sources import Sources, Ticks, read_columns
+from pnd_dagster.analysis.sound import known, not_negative, positive
+from pnd_dagster.analysis.sources import Sources, Ticks, read_columns, reading
 from pnd_dagster.errors import SourceError
 from pnd_dagster.tables import BUCKET_COMMITS, INSTRUMENTS, OHLCV_DAILY, ORDER_BOOK_METRICS, TRADE_METRICS
 
@@ -28,8 +29,14 @@ DAILY = {
 }
 
 
-def daily_of(sources: Sources) -> pl.DataFrame:
-    """Daily candles of the database and of the file of candles, columns of `DAILY`; market is the exchange, symbol the base currency."""
+def daily_of(sources: Sources) -> tuple[pl.DataFrame, list[str]]:
+    """Daily candles of the database and of the file of candles, columns of `DAILY`; market is the exchange, symbol the base currency.
+
+    Candles without a finite price and quantity are passed over; how many is said in the second result, a line each for database and file.
+
+    Raises:
+        SourceError: the file cannot be read, or does not fit.
+    """
     candle = OHLCV_DAILY.c
     frame = sources.select(
         sa.select(
@@ -44,10 +51,14 @@ def daily_of(sources: Sources) -> pl.DataFrame:
             candle.source,
         )
     )
-    parts = [_typed(frame)]
-    if sources.files.candles is not None:
-        parts.append(_candle_file(sources.files.candles))
-    return pl.concat(parts)
+    parts = {"raw.ohlcv_daily": _typed(frame)}
+    if (path := sources.files.candles) is not None:
+        with reading(path):
+            parts[path.name] = _candle_file(path)
+    sound = [part.filter(not_negative("volume", "price")).with_columns(known("quote_volume")) for part in parts.values()]
+    refused = {name: part.height - kept.height for (name, part), kept in zip(parts.items(), sound, strict=True)}
+    notes = [f"{count:,} candles of {name} without a finite price and volume were passed over" for name, count in refused.items() if count]
+    return pl.concat(sound), notes
 
 
 def one_per_day(daily: pl.DataFrame) -> pl.DataFrame:
@@ -104,11 +115,11 @@ def days_of_metrics(sources: Sources) -> pl.DataFrame:
     seen = single.join(_collected_days(sources), on=["market", "day"], how="left")
     return _typed(
         seen.with_columns(
-            price=pl.col("quote_volume") / pl.col("volume"),
+            price=pl.when(pl.col("volume") > 0).then(pl.col("quote_volume") / pl.col("volume")),
             is_complete=~pl.col("has_gap") & (pl.col("buckets") == BUCKETS_PER_DAY).fill_null(False),
             source=pl.lit("trade metrics"),
         )
-    )
+    ).filter(not_negative("volume"), pl.col("quote_volume").is_null() | not_negative("quote_volume"))
 
 
 def _collected_days(sources: Sources) -> pl.DataFrame:
@@ -125,7 +136,7 @@ def book_sizes_of(sources: Sources) -> pl.DataFrame:
     """Mean quantity of an order book's level by day from core.order_book_metrics: market, symbol, day, level_size [base units]."""
     book, listing = ORDER_BOOK_METRICS.c, INSTRUMENTS.c
     day = sa.cast(sa.func.timezone("UTC", book.bucket_end_at - sa.text("interval '1 microsecond'")), sa.Date)
-    return sources.select(
+    sizes = sources.select(
         sa.select(
             listing.exchange.label("market"),
             listing.base_symbol.label("symbol"),
@@ -137,6 +148,7 @@ def book_sizes_of(sources: Sources) -> pl.DataFrame:
         .group_by(listing.exchange, listing.base_symbol, day)
         .having(sa.func.count(book.instrument_id.distinct()) == 1)
     )
+    return sizes.filter(positive("level_size"))
 
 
 def _candle_file(path: Path) -> pl.DataFrame:
@@ -145,14 +157,15 @@ def _candle_file(path: Path) -> pl.DataFrame:
     if when not in frame.columns:
         raise SourceError(f"{path}: missing column day or timestamp")
     given = frame.columns
-    sound = frame.filter(pl.all_horizontal(pl.col(name).is_finite() & (pl.col(name) >= 0) for name in ("close", "volume")))
     return _typed(
-        sound.with_columns(
+        frame.with_columns(
             market=pl.col("exchange") if "exchange" in given else pl.lit(path.stem),
             symbol=pl.col("symbol").str.split("/").list.first().str.to_uppercase(),
             day=pl.col(when).cast(pl.Date),
             price=pl.col("close"),
-            is_complete=pl.col("is_complete") if "is_complete" in given else (pl.col("hours") == 24 if "hours" in given else pl.lit(True)),
+            is_complete=pl.col("is_complete").fill_null(False)
+            if "is_complete" in given
+            else (pl.col("hours") == 24 if "hours" in given else pl.lit(True)),
             source=pl.lit(path.name),
         )
     )

@@ -58,7 +58,7 @@ def bars(
         spread = None
         if ends:
             low, high = (own[name].fill_null(own[y]) for name in ends)
-            spread = [(own[y] - low).to_list(), (high - own[y]).to_list()]
+            spread = [(own[y] - low).clip(0).to_list(), (high - own[y]).clip(0).to_list()]
         axes.bar(at, own[y].to_list(), width=width, label=_plain(group), yerr=spread, error_kw={"linewidth": 0.8})
     axes.set_xticks([spot + 0.425 - width / 2 for spot in range(len(places))], [_plain(place) for place in places], fontsize=8)
     axes.set_xlabel(x_label, fontsize=9)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from pnd_dagster.analysis.paper_values import TABLE_I, TABLE_I_RANGES, TABLE_II
 from pnd_dagster.analysis.results import Comparison, Result, beside_paper, compared_share
-from pnd_dagster.analysis.sources import Sources
+from pnd_dagster.analysis.sources import Sources, reading
+from pnd_dagster.errors import SourceError
 from pnd_dagster.messages.labelling import HUMAN, LANGUAGE_MODEL
 from pnd_dagster.messages.labels import MessageLabel
 from pnd_dagster.tables import (
@@ -84,8 +85,14 @@ def _held(sources: Sources, source: _Source) -> pl.DataFrame:
 
 def _file(path: Path) -> pl.DataFrame:
     """A file's rows, coins and days, by the first column there is for each."""
-    file = pl.scan_parquet(path)
+    with reading(path):
+        return _counted(path, pl.scan_parquet(path))
+
+
+def _counted(path: Path, file: pl.LazyFrame) -> pl.DataFrame:
     names = file.collect_schema().names()
+    if not names:
+        raise SourceError(f"{path}: has no columns")
     thing = next((name for name in ("coin", "symbol", "event_id") if name in names), names[0])
     at = next((name for name in ("day", "timestamp", "timestamp_ms") if name in names), None)
     day = pl.lit(None) if at is None else pl.from_epoch(at, "ms") if at == "timestamp_ms" else pl.col(at)

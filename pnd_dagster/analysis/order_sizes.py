@@ -132,9 +132,10 @@ def analysed(sources: Sources) -> Result:
             ticks.events.with_columns(market="event_id", venue="exchange"),
         ]
     )
-    sizes = order_sizes(both, pl.concat([daily_of(sources), days_of_metrics(sources), days_of_ticks(ticks)]))
+    daily, refused = daily_of(sources)
+    sizes = order_sizes(both, pl.concat([daily, days_of_metrics(sources), days_of_ticks(ticks)]))
     levels, found = level_sizes(both, book_sizes_of(sources)), summary(sizes)
-    notes = list(ticks.notes)
+    notes = [*ticks.notes, *refused]
     notes.append(f"{sizes.height:,} of {both.height:,} events have days with a number of trades; the others' order sizes are not known")
     if short := sizes.filter(pl.col("days_before") < DAYS_BEFORE).height:
         notes.append(

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from pnd_dagster.analysis.intervals import of_median, of_share
 from pnd_dagster.analysis.outcomes import QUIET_DAYS, Tape, outcome, outcome_of_days, tape_of_trades
+from pnd_dagster.analysis.sound import not_negative, positive
 from pnd_dagster.backtest.reading import Event, event_ids, read_events, read_trades
 from pnd_dagster.errors import SettingError
 from pnd_dagster.settings import Settings
@@ -63,7 +64,7 @@ def write_outcomes(engine: sa.Engine, settings: Settings, now: datetime) -> Outc
     events = read_frame(engine, sa.select(*(event[name] for name in _OWN)).where(is_settled).order_by(event.released_at, event.event_id))
     notes = [f"{events.height:,} events are settled"]
     rows: dict[str, _Row] = {row["event_id"]: row for row in events.iter_rows(named=True)}
-    for found in (_of_candles(engine, events), _of_buckets(engine, events), _of_files(settings, events, notes)):
+    for found in (_of_candles(engine, events, notes), _of_buckets(engine, events), _of_files(settings, events, notes)):
         for row in found:
             own = {name: value for name, value in rows.get(row["event_id"], {}).items() if name in _OWN}
             rows[row["event_id"]] = own | row
@@ -109,21 +110,24 @@ def _kept(engine: sa.Engine, rows: dict[str, _Row]) -> dict[str, _Row]:
     }
 
 
-def _of_candles(engine: sa.Engine, events: pl.DataFrame) -> Iterator[_Row]:
+def _of_candles(engine: sa.Engine, events: pl.DataFrame, notes: list[str]) -> Iterator[_Row]:
     """Outcomes of events on whose exchange the coin has a candle of the day and of the day before."""
     if events.is_empty():
         return
     candle = OHLCV_DAILY.c
     base = sa.func.split_part(candle.symbol, "/", 1).label("base")
-    value = sa.func.coalesce(candle.quote_volume, candle.volume * candle.close).label("value")
     reach = timedelta(days=QUIET_DAYS + 1)
     first, last = (cast(datetime, end).date() for end in (events["released_at"].min(), events["released_at"].max()))
-    candles = read_frame(
+    given = read_frame(
         engine,
-        sa.select(candle.exchange, base, candle.day, candle.high, candle.close, value)
+        sa.select(candle.exchange, base, candle.day, candle.high, candle.close, candle.volume, candle.quote_volume)
         .where(candle.is_complete, candle.day.between(first - reach, last), base.in_(events["symbol"].unique().to_list()))
         .order_by(candle.exchange, candle.symbol, candle.day),
     )
+    valued = given.with_columns(value=pl.coalesce("quote_volume", pl.col("volume") * pl.col("close")))
+    candles = valued.filter(positive("high", "close"), not_negative("value"), pl.col("high") >= pl.col("close"))
+    if refused := given.height - candles.height:
+        notes.append(f"{refused:,} candles without positive, finite prices, or with a close above their high, were passed over")
     pairs = {key: part for key, part in candles.group_by("exchange", "base")}  # noqa: C416
     for event_id, exchange, symbol, released_at in events.select(_OWN).iter_rows():
         day: date = released_at.date()
@@ -156,10 +160,14 @@ def _of_buckets(engine: sa.Engine, events: pl.DataFrame) -> Iterator[_Row]:
         instrument_id, quote = instruments.row(0)
         is_near = sa.and_(trade.bucket_end_at.between(at - BEFORE, at + AFTER), trade.trade_count > 0)
         buckets = read_frame(engine, sa.select(*columns).where(trade.instrument_id == instrument_id, is_near).order_by(trade.bucket_end_at))
+        buckets = buckets.filter(
+            positive("vwap", "high_price", "low_price", "last_price", "quote_volume"), pl.col("low_price") <= pl.col("high_price")
+        )
         if buckets.is_empty() or _was_blind(engine, exchange, instrument_id, at):
             continue
-        found = outcome(_tape_of_buckets(buckets), _milliseconds(at))
-        yield {"event_id": event_id, "resolution": "5 s", "data": "core.trade_metrics", "quote_symbol": quote} | _with_time(found)
+        # A bucket that ends with the release holds what was traded before it.
+        found = outcome(_tape_of_buckets(buckets, _milliseconds(at + AFTER)), _milliseconds(at) + 1)
+        yield {"event_id": event_id, "resolution": "5 s", "data": "core.trade_metrics", "quote_symbol": quote} | _with_time(found, at)
 
 
 def _was_blind(engine: sa.Engine, exchange: str, instrument_id: int, at: datetime) -> bool:
@@ -170,11 +178,11 @@ def _was_blind(engine: sa.Engine, exchange: str, instrument_id: int, at: datetim
         return bool(connection.execute(statement).scalar())
 
 
-def _tape_of_buckets(buckets: pl.DataFrame) -> Tape:
+def _tape_of_buckets(buckets: pl.DataFrame, until: int) -> Tape:
     names = ("vwap", "high_price", "low_price", "last_price", "quote_volume")
     prices, highs, lows, last, values = (buckets[name].cast(pl.Float64).to_numpy() for name in names)
     times, counts = buckets["bucket_end_at"].dt.epoch("ms").to_numpy(), buckets["trade_count"].cast(pl.Int64).to_numpy()
-    return Tape(times, prices, highs, lows, last, values, counts)
+    return Tape(times, prices, highs, lows, last, values, counts, until)
 
 
 def _of_files(settings: Settings, events: pl.DataFrame, notes: list[str]) -> Iterator[_Row]:
@@ -196,7 +204,7 @@ def _of_files(settings: Settings, events: pl.DataFrame, notes: list[str]) -> Ite
         stream = streams[pump.event_id]
         found = outcome(tape_of_trades(stream.times, stream.prices, stream.quantities), _milliseconds(own["released_at"]))
         data = {"resolution": "trade", "data": settings.backtest_trades.stem, "quote_symbol": quotes.get(pump.event_id)}
-        yield own | data | _with_time(found)
+        yield own | data | _with_time(found, own["released_at"])
     notes.append(f"{len(streams)} of {len(pumps)} pumps of {settings.backtest_events.name} have trades; {len(known)} are known events")
     if refused:
         notes.append(f"{refused:,} trades without a positive, finite price and amount were passed over")
@@ -218,9 +226,11 @@ def _quotes(settings: Settings) -> dict[str, str]:
     return {event_id: symbol.split("/")[1].upper() for event_id, symbol in pairs.iter_rows() if symbol and "/" in symbol}
 
 
-def _with_time(found: _Row) -> _Row:
-    peak_at = found.get("peak_at")
-    return found if peak_at is None else found | {"peak_at": _EPOCH + peak_at * _MILLISECOND}
+def _with_time(found: _Row, released_at: datetime) -> _Row:
+    if found.get("peak_at") is None:
+        return found
+    peak_at = _EPOCH + found["peak_at"] * _MILLISECOND
+    return found | {"peak_at": peak_at, "seconds_to_peak": (peak_at - released_at).total_seconds()}
 
 
 def _milliseconds(at: datetime) -> int:

@@ -38,6 +38,7 @@ class Tape(NamedTuple):
         last: last price.
         values: value traded, quote units.
         counts: number of trades.
+        until: milliseconds since 1970 until which all that was traded is known.
     """
 
     times: Integers
@@ -47,13 +48,14 @@ class Tape(NamedTuple):
     last: Floats
     values: Floats
     counts: Integers
+    until: int
 
     def between(self, start: int, end: int) -> Tape:
         """What was traded in [start, end)."""
         first, beyond = np.searchsorted(self.times, (start, end))
         inside = slice(int(first), int(beyond))
         prices, highs, lows, last, values = (column[inside] for column in (self.prices, self.highs, self.lows, self.last, self.values))
-        return Tape(self.times[inside], prices, highs, lows, last, values, self.counts[inside])
+        return Tape(self.times[inside], prices, highs, lows, last, values, self.counts[inside], self.until)
 
     def mean_price(self) -> float | None:
         """Value-weighted mean price; None without trades."""
@@ -67,8 +69,9 @@ class Tape(NamedTuple):
 
 
 def tape_of_trades(times: Integers, prices: Floats, quantities: Floats) -> Tape:
-    """The tape of single trades, ascending in time."""
-    return Tape(times, prices, prices, prices, prices, prices * quantities, np.ones(len(times), np.int64))
+    """The tape of single trades, ascending in time; what came after the last one is not known."""
+    until = int(times[-1]) if len(times) else 0
+    return Tape(times, prices, prices, prices, prices, prices * quantities, np.ones(len(times), np.int64), until)
 
 
 def outcome(tape: Tape, released_at: int) -> dict[str, Any]:
@@ -100,8 +103,8 @@ def outcome(tape: Tape, released_at: int) -> dict[str, Any]:
         "seconds_to_peak": (peak_at - released_at) / 1000,
         "gain_ratio": gain,
         "is_moved": is_moved(gain, usual),
-        "drawdown_ratio": float(fall.lows.min()) / peak - 1 if len(fall.times) else None,
-        "return_1h_ratio": float(after.last[-1]) / reference - 1 if reference else None,
+        "drawdown_ratio": min(float(fall.lows.min()), peak) / peak - 1 if len(fall.times) else None,
+        "return_1h_ratio": float(after.last[-1]) / reference - 1 if reference and released_at + HOUR_MS <= tape.until else None,
         **_worth(tape, "bought_peak", tape.between(minute, minute + 60_000).mean_price(), peak_at),
     }
 
@@ -167,6 +170,6 @@ def _worth(tape: Tape, name: str, paid: float | None, bought_at: int) -> dict[st
     """What a coin bought then was worth later over what was paid, minus 1; None once the tape has ended."""
     worth: dict[str, float | None] = {}
     for until, after in WORTH_AFTER.items():
-        price = tape.last_before(bought_at + after + 1) if len(tape.times) and bought_at + after <= tape.times[-1] else None
+        price = tape.last_before(bought_at + after + 1) if bought_at + after <= tape.until else None
         worth[f"{name}_{until}_ratio"] = price / paid - 1 if price and paid else None
     return worth

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 
+from pnd_dagster.analysis.sound import known
 from pnd_dagster.backtest.reading import event_ids, read_events, read_trades
 from pnd_dagster.errors import SettingError, SourceError
 from pnd_dagster.settings import Settings
@@ -165,9 +168,14 @@ def _told_by_channels(announced: pl.DataFrame, events: pl.DataFrame, name: str) 
 
 
 def social_of(sources: Sources) -> pl.DataFrame:
-    """Social data by coin and day, columns of `SOCIAL`: of the file where one is given, else LunarCrush's last snapshot of each day."""
-    if sources.files.social is not None:
-        return _social_file(sources.files.social)
+    """Social data by coin and day, columns of `SOCIAL`: of the file where one is given, else LunarCrush's last snapshot of each day.
+
+    Raises:
+        SourceError: the file cannot be read, does not fit, or has several rows of a coin and day.
+    """
+    if (path := sources.files.social) is not None:
+        with reading(path):
+            return _social_file(path)
     snapshot = LUNARCRUSH_SNAPSHOTS.c
     day = sa.cast(sa.func.timezone("UTC", snapshot.snapshot_at), sa.Date)
     frame = sources.select(
@@ -183,7 +191,12 @@ def social_of(sources: Sources) -> pl.DataFrame:
         .distinct(snapshot.coin_id, day)
         .order_by(snapshot.coin_id, day, snapshot.snapshot_at.desc())
     )
-    return frame.select(pl.col(name).cast(dtype) for name, dtype in SOCIAL.items())
+    return _social(frame)
+
+
+def _social(frame: pl.DataFrame) -> pl.DataFrame:
+    typed = frame.select(pl.col(name).cast(dtype) for name, dtype in SOCIAL.items())
+    return typed.with_columns(known(name) for name, dtype in SOCIAL.items() if dtype.is_float())
 
 
 def _social_file(path: Path) -> pl.DataFrame:
@@ -193,7 +206,10 @@ def _social_file(path: Path) -> pl.DataFrame:
         interactions=pl.col("tweets").cast(pl.Float64), sentiment=sentiment, symbol=pl.col("coin").str.to_uppercase()
     )
     share = named.with_columns(dominance=pl.col("interactions") / pl.col("interactions").sum().over("day"), price=pl.lit(None))
-    return share.select(pl.col(name).cast(dtype) for name, dtype in SOCIAL.items())
+    social = _social(share).drop_nulls(["coin", "day"])
+    if not (twice := social.filter(social.select("coin", "day").is_duplicated())).is_empty():
+        raise SourceError(f"{path}: several rows of coin {twice['coin'][0]} on {twice['day'][0]}")
+    return social
 
 
 def read_columns(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
@@ -202,10 +218,22 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     Raises:
         SourceError: it cannot be read, or lacks one.
     """
-    try:
+    with reading(path):
         frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceError(f"{path}: {str(getattr(error, 'strerror', None) or error).splitlines()[0]}") from error
     if missing := [name for name in columns if name not in frame.columns]:
         raise SourceError(f"{path}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
     return frame
+
+
+@contextmanager
+def reading(path: Path) -> Generator[None]:
+    """Says in one line which file cannot be read, or holds what does not fit.
+
+    Raises:
+        SourceError: whatever the operating system or Polars said of the file.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        said = str(getattr(error, "strerror", None) or error) or type(error).__name__
+        raise SourceError(f"{path}: {said.splitlines()[0]}") from error

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pnd_dagster.analysis import drawing, intervals
 from pnd_dagster.analysis.paper_values import EXCHANGES
 from pnd_dagster.analysis.results import Comparison, Result, beside_paper
+from pnd_dagster.analysis.sound import positive
 from pnd_dagster.analysis.sources import Sources, events_of, ticks_of
 from pnd_dagster.tables import INSTRUMENTS, ORDER_BOOK_METRICS, PUMP_EVENTS, TRADE_METRICS
 
@@ -68,7 +69,7 @@ def price_spikes(events: pl.DataFrame, prices: pl.DataFrame, quotes: pl.DataFram
         "baseline_price",
         baseline_age_seconds=_seconds(pl.col("asked_at") - pl.col("baseline_at")),
         peak_price="peak_price",
-        minutes_to_peak=_seconds(pl.col("peak_at") - pl.col("released_at")) / 60,
+        minutes_to_peak=_seconds(pl.col("peak_at") - pl.col("released_at")).round(3) / 60,
         magnitude=pl.col("peak_price") / pl.col("baseline_price"),
     ).sort("released_at", "event_id")
 
@@ -217,13 +218,15 @@ def _of_database(sources: Sources, events: pl.DataFrame) -> tuple[pl.DataFrame, 
         .len()
         .filter(pl.col("len") == 1)
     )
-    prices = trades.join(single, on="event_id", how="semi").select("event_id", "at", price="last_price", high="high_price").drop_nulls()
-    quotes = books.join(single, on="event_id", how="semi").select("event_id", "at", mid="mid_price").drop_nulls()
+    prices = trades.join(single, on="event_id", how="semi").select("event_id", "at", price="last_price", high="high_price")
+    quotes = books.join(single, on="event_id", how="semi").select("event_id", "at", mid="mid_price")
+    # A bucket's trades came before its end: one that ends with the release was not after it.
+    prices = prices.filter(positive("price", "high")).with_columns(pl.col("at") - timedelta(microseconds=1))
     ours = events.join(single, on="event_id", how="semi").with_columns(venue=pl.col("exchange").fill_null("unknown"))
     return (
         ours,
         prices.select(pl.col(name).cast(dtype) for name, dtype in PRICE.items()),
-        quotes.select(pl.col(name).cast(dtype) for name, dtype in QUOTE.items()),
+        quotes.filter(positive("mid")).select(pl.col(name).cast(dtype) for name, dtype in QUOTE.items()),
     )
 
 

@@ -185,8 +185,8 @@ def _gathered(sources: Sources) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
             ticks.events.with_columns(market="event_id", venue="exchange"),
         ]
     )
-    daily = daily_of(sources)
-    notes = list(ticks.notes)
+    daily, refused = daily_of(sources)
+    notes = [*ticks.notes, *refused]
     if events.is_empty():
         notes.append("core.pump_events is empty: `pnd import` messages, then `pnd run`")
     if daily.is_empty():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,12 +16,18 @@ from pnd_dagster.analysis.results import Result
 from pnd_dagster.analysis.sources import Files, Sources, sources_of
 from pnd_dagster.errors import SettingError, SourceError
 from pnd_dagster.settings import Settings
-from pnd_dagster.tables import OHLCV_DAILY
+from pnd_dagster.tables import LUNARCRUSH_SNAPSHOTS, OHLCV_DAILY, ORDER_BOOK_METRICS, TRADE_METRICS
 from tests.unit.analysis.world import PUMP, fill, tick_files
 
 
 @pytest.fixture
-def sources(engine: sa.Engine, settings: Settings) -> Sources:
+def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are put together but not painted: that is proven on a fresh install, and is most of the time."""
+    monkeypatch.setattr("pnd_dagster.analysis.drawing._picture", lambda *_: b"")
+
+
+@pytest.fixture
+def sources(engine: sa.Engine, settings: Settings, no_images: None) -> Sources:
     fill(engine)
     return sources_of(engine, settings)
 
@@ -73,7 +81,6 @@ def test_order_sizes_are_those_of_the_candles_and_books(sources: Sources) -> Non
 def test_a_day_in_two_sources_counts_once_and_by_the_whole_one(sources: Sources) -> None:
     # The pump's day is in raw.ohlcv_daily (40 trades) and in part in core.trade_metrics (3 trades).
     assert days_of_metrics(sources).select("trade_count", "is_complete").rows() == [(3, False)]
-    assert compute("order_sizes", sources).tables["events"]["order_size_on"].to_list() == [50.0]
     partial = sa.update(OHLCV_DAILY).where(OHLCV_DAILY.c.day == PUMP.date()).values(trade_count=None)
     with sources.engine.begin() as connection:
         connection.execute(partial)
@@ -155,6 +162,28 @@ def test_candles_of_a_file_are_another_market(sources: Sources, tmp_path: Path) 
     assert quiet.filter(pl.col("market") == "elsewhere").select("n", "median_ratio").row(0) == (1, 3.0)
 
 
+def test_numbers_that_are_none_enter_no_figure_and_are_counted(sources: Sources) -> None:
+    start = PUMP.date() - timedelta(days=7)
+    with sources.engine.begin() as connection:
+        connection.execute(sa.update(OHLCV_DAILY).where(OHLCV_DAILY.c.day == start).values(volume=math.nan))
+        connection.execute(sa.update(ORDER_BOOK_METRICS).values(mid_price=math.inf, average_order_size=math.nan))
+        connection.execute(sa.update(TRADE_METRICS).where(TRADE_METRICS.c.last_price == 1.0).values(last_price=0.0))
+        connection.execute(sa.update(LUNARCRUSH_SNAPSHOTS).values(social_dominance=math.nan, price_usd=math.inf))
+    results = {name: compute(name, sources) for name in ("daily_volumes", "order_sizes", "price_spikes", "social_features")}
+    assert any("1 candles of raw.ohlcv_daily" in note for note in results["daily_volumes"].notes)
+    assert results["order_sizes"].tables["events"]["days_before"].to_list() == [6]
+    assert results["price_spikes"].tables["events"]["magnitude"].to_list() == [None]
+    frames = [frame for result in results.values() for frame in result.tables.values()]
+    assert all(frame[name].drop_nulls().is_finite().all() for frame in frames for name, dtype in frame.schema.items() if dtype.is_float())
+
+
+def test_a_bucket_that_ends_with_the_release_was_before_it(sources: Sources) -> None:
+    with sources.engine.begin() as connection:
+        at = TRADE_METRICS.c.bucket_end_at
+        connection.execute(sa.update(TRADE_METRICS).where(at == PUMP + timedelta(seconds=30)).values(bucket_end_at=PUMP))
+    assert ours(compute("price_spikes", sources), "kucoin: peak") == pytest.approx(2.0 / 1.5)
+
+
 def test_files_that_do_not_fit_are_named(sources: Sources, settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "wrong.parquet"
     pl.DataFrame({"coin": ["A"]}).write_parquet(path)
@@ -162,14 +191,21 @@ def test_files_that_do_not_fit_are_named(sources: Sources, settings: Settings, t
         compute("daily_volumes", sources._replace(files=Files(candles=path)))
     with pytest.raises(SourceError, match=r"wrong\.parquet: missing columns day, tweets"):
         compute("social_features", sources._replace(files=Files(social=path)))
-    with pytest.raises(SourceError, match=r"none\.parquet"):
-        compute("social_features", sources._replace(files=Files(social=tmp_path / "none.parquet")))
+    for name in ("social_features", "data_sources"):
+        with pytest.raises(SourceError, match=r"none\.parquet"):
+            compute(name, sources._replace(files=Files(social=tmp_path / "none.parquet")))
+    pl.DataFrame({"coin": ["A"], "day": ["yesterday"], "tweets": ["many"]}).write_parquet(path)
+    with pytest.raises(SourceError, match=r"wrong\.parquet: conversion from"):
+        compute("social_features", sources._replace(files=Files(social=path)))
+    pl.DataFrame({"coin": ["A"] * 2, "day": [PUMP.date()] * 2, "tweets": [1, 2]}).write_parquet(path)
+    with pytest.raises(SourceError, match=r"several rows of coin A on 2026-03-10"):
+        compute("social_features", sources._replace(files=Files(social=path)))
     with pytest.raises(SettingError, match="belong together"):
         sources_of(sources.engine, settings.model_copy(update={"backtest_trades": path}))
 
 
 @pytest.mark.shared
-def test_the_real_trades_give_the_figures_of_the_docs(engine: sa.Engine, settings: Settings, shared_data: Path) -> None:
+def test_the_real_trades_give_the_figures_of_the_docs(engine: sa.Engine, settings: Settings, shared_data: Path, no_images: None) -> None:
     market = shared_data / "market"
     files = Files(market / "binance_trades_around_pumps.parquet", market / "binance_trades_events.csv")
     sources = Sources(engine, settings, files)

@@ -129,3 +129,10 @@ def test_every_standard_of_the_paper_is_told_even_where_nothing_is_known() -> No
     assert table["Runes"]["high"] > 0.5
     assert [table["ERC-721"][name] for name in ("coins", "pumped_share", "high")] == [0, None, None]
     assert sum(row["pumps"] for row in table.values()) == 3
+
+
+def test_a_linked_coin_that_no_snapshot_knows_is_one_of_the_coins() -> None:
+    coins = pl.DataFrame({"coin_id": [1], "token_standard": [None]}, schema_overrides={"token_standard": pl.String})
+    events = pl.DataFrame({"coin_id": [1, 2], "token_standard": [None, None]}, schema_overrides={"token_standard": pl.String})
+    (own,) = [row for row in by_standard(events, coins).to_dicts() if row["standard"] == OWN_CHAIN]
+    assert (own["pumped_coins"], own["coins"], own["pumped_share"]) == (2, 2, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import polars as pl
@@ -108,7 +109,8 @@ def test_vulnerability_reads_the_last_book_of_each_hour_and_what_was_known_befor
     (row,) = read_frame(engine, sa.select(tables.COIN_VULNERABILITY)).iter_rows(named=True)
     assert (row["book_count"], row["value_24h_usd"], row["prior_pumps"]) == (2, 42.0, 1)
     assert row["depth_usd"] == pytest.approx((40 * 100 + 40 * 200) / 2, rel=1e-4)
-    assert row["usd_to_move_10pct"] == pytest.approx(row["ask_depth_usd"] / 2, rel=1e-3)
+    # Half of the quantity, at a mean price of 1.05 where that of all is 1.10.
+    assert row["usd_to_move_10pct"] == pytest.approx(row["ask_depth_usd"] / 2 * 1.05 / 1.1, rel=1e-3)
     assert (row["score"], row["rank"], row["is_lower_bound"]) == (0.5, 1, False)
     assert found.written.inserted == 1
     again = write_vulnerability(engine, DAY, NOW + timedelta(hours=1)).written
@@ -155,3 +157,18 @@ def test_the_last_whole_day_is_taken_where_there_is_one(engine: sa.Engine) -> No
     row = {"exchange": "xt", "symbol": "AAA/USDT", "day": DAY - timedelta(days=1), "source": "ohlcv", "is_complete": True}
     put(engine, tables.OHLCV_DAILY, row | candle)
     assert last_day(engine, START) == DAY - timedelta(days=1)
+
+
+def test_books_and_capitalisations_that_are_no_numbers_are_unknown(engine: sa.Engine) -> None:
+    put(engine, tables.INSTRUMENTS, instrument())
+    collected(engine, (5.0, 1.0, math.nan))
+    put(
+        engine, tables.ORDER_BOOK_METRICS, book(5), book(3_700) | {"relative_spread": math.nan}, book(7_300) | {"relative_spread": math.inf}
+    )
+    decision = {"instrument_id": PAIR, "as_of_date": DAY, "exchange": "xt", "symbol": "AAA/USDT", "reason": "-", "is_candidate": True}
+    put(engine, tables.CANDIDATE_COINS, decision | {"cap_source": "self-reported", "market_cap_usd": math.inf})
+    (row,) = write_vulnerability(engine, DAY, NOW).rows.iter_rows(named=True)
+    assert (row["book_count"], row["value_24h_usd"], row["market_cap_usd"]) == (1, None, None)
+    assert write_flags(engine, DAY, NOW).rows.is_empty()
+    put(engine, tables.CANDIDATE_COINS, decision | {"cap_source": "self-reported", "market_cap_usd": 1e20})
+    assert write_flags(engine, DAY, NOW).rows["flag"].to_list() == ["self-reported cap"]

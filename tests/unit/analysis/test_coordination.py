@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from pnd_dagster.analysis import near_duplicates
 from pnd_dagster.analysis.coordination import (
     copy_links,
     first_uses,
@@ -77,6 +78,16 @@ def test_a_text_with_one_word_changed_is_the_same_wording() -> None:
     assert found[0] == found[1] != found[2]
 
 
+def test_every_text_is_held_against_every_other_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "_TEXTS_AT_ONCE", 7)
+    rng = random.Random(9)
+    texts = [sentence(rng, 60) for _ in range(20)]
+    changed = [" ".join([*text.split()[:59], "otherwise"]) for text in texts]
+    found = wordings(pl.Series([*texts, *changed, *[text.upper() for text in texts]])).to_list()
+    assert found[:20] == found[20:40] == found[40:]
+    assert len(set(found)) == 20
+
+
 def test_a_channel_that_repeats_anothers_texts_is_linked_from_the_first_one() -> None:
     rng = random.Random(3)
     rows: list[tuple[int, float, str]] = []
@@ -110,6 +121,20 @@ def test_texts_that_two_channels_take_from_elsewhere_at_times_of_their_own_are_c
     assert links["count"].sum() >= 2
     assert linked(links) == set()
     assert links["expected_count"][0] == pytest.approx(120 / 25, rel=0.3)
+
+
+def test_a_link_by_copies_must_outdo_chance_among_all_pairs_of_channels() -> None:
+    rng = random.Random(7)
+    rows: list[tuple[int, float, str]] = []
+    for day in (0, 40, 80):
+        text = sentence(rng)
+        rows += [(1, 24.0 * day, text), (2, 24.0 * day + 1, text)]
+    (link,) = copy_links(first_uses(messages(rows))).iter_rows(named=True)
+    # Each of three shared wordings lies within the day by one chance in 29.
+    assert link["p_value"] == pytest.approx(29.0**-3)
+    assert link["is_linked"]
+    crowd = [(channel, 24.0 * channel, sentence(rng)) for channel in range(3, 40)]
+    assert linked(copy_links(first_uses(messages([*rows, *crowd])))) == set()
 
 
 def releases(rows: list[tuple[int, str, float, str]]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from pathlib import Path
 
@@ -178,3 +179,21 @@ def test_the_real_trades_give_what_their_source_says_of_them(engine: sa.Engine, 
     assert difference.abs().filter(both["seconds_to_peak"] < 600).max() < 1e-6  # pyright: ignore[reportOperatorIssue]
     figures = outcome_figures(engine)
     assert figures.filter(pl.col("what") == "gain_ratio")["n"].to_list() == [32]
+
+
+def test_buckets_without_a_price_and_the_one_that_ends_with_the_release_are_no_peak(engine: sa.Engine, settings: Settings) -> None:
+    put(engine, tables.INSTRUMENTS, instrument())
+    put(engine, tables.PUMP_EVENTS, event("e1"))
+    collected(engine, *quiet_day(), (0.0, 9.0, 5.0), (5.0, math.nan, 1.0), (10.0, 1.5, 5.0), (15.0, 0.0, 5.0))
+    write_outcomes(engine, settings, NOW)
+    row = stored(engine)["e1"]
+    assert (row["peak_price"], row["seconds_to_peak"], row["return_1h_ratio"]) == (1.5, 10.0, 0.5)
+
+
+def test_candles_that_are_none_are_passed_over_and_counted(engine: sa.Engine, settings: Settings) -> None:
+    put(engine, tables.PUMP_EVENTS, event("e1"))
+    for back, high, close in ((0, 3.0, 2.0), (1, 1.0, 1.0), (2, 1.0, 0.0), (3, 1.0, math.inf)):
+        candle(engine, back, high, close, 1.0)
+    found = write_outcomes(engine, settings, NOW)
+    assert any(note.startswith("2 candles") for note in found.notes)
+    assert stored(engine)["e1"]["gain_ratio"] == 2.0

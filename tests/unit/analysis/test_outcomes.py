@@ -55,6 +55,13 @@ def test_late_buyers_pay_what_is_traded_then_and_hold_what_it_is_worth_later() -
     assert found["bought_peak_10min_ratio"] == pytest.approx(1.5 / minute - 1)
 
 
+def test_a_price_that_only_rises_has_no_drawdown_and_one_whose_tape_ends_no_return() -> None:
+    rising = outcome(tape(*quiet_day(), (5.0, 1.2, 1.0), (3590.0, 2.0, 1.0), (3700.0, 3.0, 1.0)), RELEASE)
+    assert (rising["drawdown_ratio"], rising["return_1h_ratio"]) == (0.0, 1.0)
+    ended = outcome(tape(*quiet_day(), (5.0, 1.2, 1.0), (1800.0, 2.0, 1.0)), RELEASE)
+    assert (ended["gain_ratio"], ended["return_1h_ratio"]) == (1.0, None)
+
+
 def test_nobody_to_buy_from_is_unknown_not_zero() -> None:
     found = outcome(tape(*quiet_day(), (5.0, 1.3, 1.0), (300.0, 1.2, 1.0), (7300.0, 1.0, 1.0)), RELEASE)
     assert found["bought_10s_10min_ratio"] is None
