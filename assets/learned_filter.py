@@ -7,11 +7,13 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from pnd_dagster.analysis.results import as_markdown
 from pnd_dagster.candidates.learned import coin_clusters, report
+from pnd_dagster.candidates.learned.features import require_training
 from pnd_dagster.candidates.learned.series import Form
 from pnd_dagster.errors import SettingError
-from pnd_dagster.resources import table_metadata
 from pnd_dagster.resources.database import DatabaseResource
+from pnd_dagster.resources.failures import told_to_dagster
 
 FILTER, FEATURES, CLUSTERS = (dg.AssetKey(["analysis", name]) for name in ("learned_filter", "learned_filter_features", "coin_clusters"))
 DEPS = [
@@ -19,6 +21,7 @@ DEPS = [
     for path in (["core", "pump_events"], ["raw", "ohlcv_daily"], ["raw", "coincodex_daily"], ["raw", "lunarcrush_snapshots"])
 ]
 LINKS = dg.AssetKey(["core", "coin_links"])
+MOST_ROWS = 200
 
 
 def _spec(key: dg.AssetKey, description: str, deps: list[dg.AssetKey]) -> dg.AssetSpec:
@@ -39,22 +42,22 @@ def _spec(key: dg.AssetKey, description: str, deps: list[dg.AssetKey]) -> dg.Ass
 )
 def learned_filter(context: dg.AssetExecutionContext, database: DatabaseResource) -> Iterator[dg.MaterializeResult]:
     """Trains and tests the models; tables and figures go to the folder `analysis` of PND_HOME."""
-    try:
-        reports = report.platform_reports(database.engine, context.log.info)
-    except SettingError as error:
-        context.log.warning(f"left out: {error}")
-        yield from (dg.MaterializeResult(asset_key=key, metadata={"missing": str(error)}) for key in (FILTER, FEATURES))
+    if missing := _not_installed(context):
+        yield from (dg.MaterializeResult(asset_key=key, metadata=missing) for key in (FILTER, FEATURES))
         return
-    written = report.export(reports, database.settings.home / "analysis")
+    with told_to_dagster():
+        reports = report.platform_reports(database.engine, context.log.info)
+        written = report.export(reports, database.settings.home / "analysis")
     notes = {f"notes_{one.form}": _lines(one.notes) for one in reports}
     figures = report.all_figures(reports)
-    tables = {"figures": table_metadata.preview(figures, 200)} if figures.height else {}
+    tables = _tables(figures=report.readable(figures) if figures.height else figures)
     plots = _pictures([path for path in written if path.stem.endswith(Form.CHANGES)])
-    files = _lines([path.name for path in written]) if written else "none"
-    yield dg.MaterializeResult(asset_key=FILTER, metadata={"paper": report.PAPER_SAMPLES, "files": files, **notes, **tables, **plots})
-    kept = report.features_kept(reports)
-    found = {"features_kept": table_metadata.preview(kept, 200)} if kept.height else {}
-    yield dg.MaterializeResult(asset_key=FEATURES, metadata={"table_x": table_metadata.preview(report.table_x(), 50), **notes, **found})
+    yield dg.MaterializeResult(
+        asset_key=FILTER,
+        metadata={"paper": report.PAPER_SAMPLES, **_files(written), **notes, **tables, **plots},
+    )
+    tables = _tables(table_x=report.table_x(), features_kept=report.features_kept(reports))
+    yield dg.MaterializeResult(asset_key=FEATURES, metadata={**notes, **tables})
 
 
 @dg.asset(
@@ -65,27 +68,35 @@ def learned_filter(context: dg.AssetExecutionContext, database: DatabaseResource
 )
 def clusters_of_coins(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:
     """Clusters of coins by their last thirty days, by four algorithms, beside the paper's scores (appendix C-B, Table XI, Figure 18)."""
-    try:
+    if missing := _not_installed(context):
+        return dg.MaterializeResult(metadata=missing)
+    with told_to_dagster():
         found = coin_clusters.platform_clusters(database.engine)
+        written = coin_clusters.export([found], database.settings.home / "analysis")
+    shares = pl.DataFrame() if found.shares is None else found.shares
+    tables = _tables(table_xi=coin_clusters.scores([found]), pumped_by_cluster=shares)
+    return dg.MaterializeResult(metadata={"notes": _lines(found.notes), **_files(written), **tables, **_pictures(written)})
+
+
+def _not_installed(context: dg.AssetExecutionContext) -> dict[str, str]:
+    try:
+        require_training()
     except SettingError as error:
         context.log.warning(f"left out: {error}")
-        return dg.MaterializeResult(metadata={"missing": str(error)})
-    written = coin_clusters.export([found], database.settings.home / "analysis")
-    metadata: dict[str, dg.MetadataValue] = {"notes": _lines(found.notes)}
-    if found.clusters is not None and found.shares is not None:
-        metadata |= {
-            "table_xi": table_metadata.preview(_without_nan(found.clusters.scores)),
-            "pumped_by_cluster": table_metadata.preview(found.shares, 50),
-        }
-    return dg.MaterializeResult(metadata=metadata | _pictures(written))
+        return {"missing": str(error)}
+    return {}
 
 
 def _lines(notes: list[str]) -> dg.MetadataValue:
-    return table_metadata.preview(pl.DataFrame({"note": notes}), 50)
+    return dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
 
 
-def _without_nan(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.selectors.float().fill_nan(None))
+def _files(paths: list[Path]) -> dict[str, str]:
+    return {"folder": str(paths[0].parent), "files": ", ".join(path.name for path in paths)} if paths else {}
+
+
+def _tables(**frames: pl.DataFrame) -> dict[str, dg.MetadataValue]:
+    return {name: dg.MetadataValue.md(as_markdown(frame, MOST_ROWS)) for name, frame in frames.items() if frame.height}
 
 
 def _pictures(paths: list[Path]) -> dict[str, dg.MetadataValue]:

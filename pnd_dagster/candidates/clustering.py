@@ -7,11 +7,14 @@ DBSCAN calls noise: left out of the scores, they flatter it; as a cluster of the
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from pnd_dagster.errors import SourceError
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -31,9 +34,9 @@ class Clusters(NamedTuple):
     """Clusters of points.
 
     Attributes:
-        scores: per algorithm: clusters, noise (points), noise_share, silhouette and davies_bouldin of the points that are no noise,
-            silhouette_with_noise (noise as one cluster more), silhouette_shuffled (the same algorithm on the same columns, each shuffled on
-            its own: what is left without any structure), parameters, paper_silhouette, paper_davies_bouldin.
+        scores: per algorithm: clusters, noise (points), noise_share, silhouette and davies_bouldin of the points that are no noise
+            (null with one cluster), silhouette_with_noise (noise as one cluster more), silhouette_shuffled (the same algorithm on the same
+            columns, each shuffled on its own: what is left without any structure), parameters, paper_silhouette, paper_davies_bouldin.
         labels: algorithm -> [points], -1 for noise.
         places: [points, 2], the first two principal components.
         chosen: [points], rows of the input; all of them, or `MOST_POINTS` drawn.
@@ -50,13 +53,20 @@ class Clusters(NamedTuple):
 def cluster(values: Floats, seed: int = 0) -> Clusters:
     """Clusters coins by their features; how many clusters, and how wide DBSCAN's neighbourhood is, follow from the best silhouette.
 
+    For that choice DBSCAN's noise is a cluster: else the best radius is the one that calls most coins noise.
+
     Args:
         values: [coins, features], NaN as the feature's median; at least 20 coins.
         seed: of K-means, the mixture, the draw and the shuffle.
+
+    Raises:
+        SourceError: the coins do not differ in any feature.
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(values), MOST_POINTS, replace=False)) if len(values) > MOST_POINTS else np.arange(len(values))
     cleaned = logged(values[chosen])
+    if not cleaned.size:
+        raise SourceError("the coins do not differ in any feature")
     points, explained = principal(cleaned)
     shuffled, _ = principal(rng.permuted(cleaned, axis=0))
     found, surrogate = _best_of_each(points, seed), _best_of_each(shuffled, seed)
@@ -82,14 +92,13 @@ def cluster(values: Floats, seed: int = 0) -> Clusters:
         )
     labels = {algorithm: labels for algorithm, (labels, _) in found.items()}
     two = np.pad(points[:, :2], ((0, 0), (0, max(0, 2 - points.shape[1]))))
-    return Clusters(pl.DataFrame(rows), labels, two, chosen, (points.shape[1], explained))
+    return Clusters(pl.DataFrame(rows).fill_nan(None), labels, two, chosen, (points.shape[1], explained))
 
 
 def logged(values: Floats) -> Floats:
     """Each column on a symmetric log scale in units of its own median size, missing values as the median; constant columns are left out."""
-    has_any = np.isfinite(values).any(axis=0)
-    values = values[:, has_any]
-    filled = np.where(np.isfinite(values), values, np.nanmedian(values, axis=0))
+    finite = np.where(np.isfinite(values), values, np.nan)[:, np.isfinite(values).any(axis=0)]
+    filled = np.where(np.isfinite(finite), finite, np.nanmedian(finite, axis=0))
     filled = filled[:, filled.max(axis=0) > filled.min(axis=0)]
     sizes = np.array([np.median(np.abs(column[column != 0])) for column in filled.T])
     return np.sign(filled) * np.log1p(np.abs(filled) / sizes)
@@ -145,10 +154,11 @@ def plot(clusters: Clusters, title: str) -> bytes:
 
 def _best_of_each(points: Floats, seed: int) -> dict[str, tuple[Labels, str]]:
     from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
     from sklearn.neighbors import NearestNeighbors
 
-    least = max(4, 2 * points.shape[1])
+    least = min(max(4, 2 * points.shape[1]), len(points) // 2)
     reach = NearestNeighbors(n_neighbors=least).fit(points).kneighbors(points)[0][:, -1]
     counts = [count for count in COUNTS if count < len(points)]
     candidates: dict[str, list[tuple[Any, str]]] = {
@@ -165,7 +175,10 @@ def _best_of_each(points: Floats, seed: int) -> dict[str, tuple[Labels, str]]:
     }
     best: dict[str, tuple[Labels, str]] = {}
     for algorithm, models in candidates.items():
-        labelled = [(np.asarray(model.fit_predict(points), np.int64), parameters) for model, parameters in models]
+        with warnings.catch_warnings():
+            # Fewer places than clusters, or a mixture that has not settled: the silhouette decides.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            labelled = [(np.asarray(model.fit_predict(points), np.int64), parameters) for model, parameters in models]
         labelled.append((np.zeros(len(points), np.int64), "one cluster"))
         best[algorithm] = max(labelled, key=lambda one: (_count(one[0]) > 1, np.nan_to_num(_silhouette(points, one[0]), nan=-2.0)))
     return best

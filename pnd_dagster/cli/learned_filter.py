@@ -17,18 +17,22 @@ DataOption = Annotated[
 ]
 OutputOption = Annotated[Path | None, typer.Option(help="Folder for tables (Parquet) and figures (PNG). Default: analysis in PND_HOME.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON document on standard output.")]
-SHOWN = (
-    *("data", "form", "others", "protocol", "model", "variant", "n", "base_rate"),
-    *("roc_auc", "roc_auc_low", "roc_auc_high", "pr_auc", "weighted_f1", "weighted_f1_of_none", "features"),
+
+SHOWN = ("form", "protocol", "model", "variant", "n", "roc_auc", "pr_auc", "weighted_f1")
+SCORES = (
+    *("algorithm", "clusters", "n", "noise"),
+    *(pl.format("{} ({})", pl.col(name).round(2), f"paper_{name}").alias(name) for name in ("silhouette", "davies_bouldin")),
+    *("silhouette_with_noise", "silhouette_shuffled"),
 )
 
 
 @app.command()
 def evaluate(data: DataOption = None, output: OutputOption = None, as_json: JsonFlag = False) -> None:
     """Train and test the paper's XGBoost models by random, by-coin and forward splits; prints ROC, PR and F1 beside the base rate."""
-    from pnd_dagster.candidates.learned import report
+    from pnd_dagster.candidates.learned import files, report
     from pnd_dagster.storage import connect
 
+    folder = files.writable(output or settings().home / "analysis")
     with progress() as bar:
         task = bar.add_task("reading", total=None)
 
@@ -37,17 +41,16 @@ def evaluate(data: DataOption = None, output: OutputOption = None, as_json: Json
 
         reports = report.public_reports(data, tell) if data else report.platform_reports(connect(settings()), tell)
     figures = report.all_figures(reports)
-    written = report.export(reports, output or settings().home / "analysis")
-    for one in reports:
-        for note in one.notes:
-            say(f"{one.data}, {one.form}, {one.others}: {note}")
+    written = report.export(reports, folder)
+    for line in dict.fromkeys(f"{one.data}, {one.others}: {note}" for one in reports for note in one.notes):
+        say(line)
     if as_json:
         print_json({"figures": figures.to_dicts(), "kept": report.features_kept(reports).to_dicts()})
         return
     if figures.height:
-        print_table(
-            figures.select(SHOWN), "Pumped or not: 95% intervals by resampled coins, features and parameters from the training part"
-        )
+        say("[95% intervals] by resampled coins; features and parameters from the training part only")
+        for (of, others), rows in report.readable(figures).group_by("data", "others", maintain_order=True):
+            print_table(rows.select(SHOWN), f"Pumped or not: {of}, {others}, base rate {rows['base_rate'][0]:.3f}")
     say(report.PAPER_SAMPLES)
     _say_written(written)
 
@@ -55,12 +58,13 @@ def evaluate(data: DataOption = None, output: OutputOption = None, as_json: Json
 @app.command()
 def clusters(data: DataOption = None, output: OutputOption = None, as_json: JsonFlag = False) -> None:
     """Cluster coins by their last thirty days; prints silhouette and Davies-Bouldin scores beside the paper's Table XI."""
-    from pnd_dagster.candidates.learned import coin_clusters
+    from pnd_dagster.candidates.learned import coin_clusters, files
     from pnd_dagster.storage import connect
 
+    folder = files.writable(output or settings().home / "analysis")
     reports = coin_clusters.public_clusters(data) if data else [coin_clusters.platform_clusters(connect(settings()))]
     table = coin_clusters.scores(reports)
-    written = coin_clusters.export(reports, output or settings().home / "analysis")
+    written = coin_clusters.export(reports, folder)
     for one in reports:
         for note in one.notes:
             say(f"{one.data}: {note}")
@@ -69,7 +73,8 @@ def clusters(data: DataOption = None, output: OutputOption = None, as_json: Json
         print_json({"scores": table.to_dicts(), "shares": [row for frame in shares for row in frame.to_dicts()]})
         return
     if table.height:
-        print_table(table, "Clusters of coins (the paper's Table XI)")
+        for (of,), rows in table.group_by("data", maintain_order=True):
+            print_table(rows.select(SCORES), f"Clusters of coins, {of}; the paper's in brackets (Table XI)")
         print_table(pl.concat(shares), "Coins that were ever pumped, by cluster (-1: noise)")
     _say_written(written)
 

@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from assets import learned_filter
-from pnd_dagster.candidates.learned import features, report
+from pnd_dagster.candidates import clustering
+from pnd_dagster.candidates.learned import features, measures, report
 from pnd_dagster.candidates.learned.series import Form
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.settings import Settings
@@ -34,6 +35,9 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(features, "calculators", features.table_x_calculators)
     monkeypatch.setattr(report, "VARIANTS", ("table X",))
     monkeypatch.setattr(report, "Form", [Form.CHANGES])
+    monkeypatch.setattr(measures, "RESAMPLES", 20)
+    monkeypatch.setattr(clustering, "COUNTS", range(2, 4))
+    monkeypatch.setattr(clustering, "INITS", 1)
     chosen = [learned_filter.learned_filter, learned_filter.clusters_of_coins]
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     return lambda: dg.materialize(chosen, resources={"database": DatabaseResource()}, run_config=quiet)
@@ -104,13 +108,17 @@ def test_tables_and_figures_are_shown_and_written(run: Run, engine: sa.Engine, s
     assert result.success
     metadata = shown(result, learned_filter.FILTER)
     assert "643 pumped" in str(metadata["paper"])
+    assert "22 pumped and 44 other samples" in str(metadata["notes_changes"])
+    table = str(metadata["figures"])
+    assert "| weighted\\_f1 |" in table
+    assert table.count("price\\_optimal") == 3, "a row per protocol"
     for name in (
         "figure_14_confusion_matrices",
         "figure_15_precision_recall",
         "figure_16_f1_by_threshold",
         "figure_17_pr_auc_by_threshold",
     ):
-        assert "data:image/png;base64," in str(metadata[f"{name}_this_installation_any_other_coin_changes"])
+        assert "data:image/png;base64,iVBORw0KGgo" in str(metadata[f"{name}_this_installation_any_other_coin_changes"])
     folder: Path = settings.home / "analysis"
     figures = pl.read_parquet(folder / "learned_filter.parquet")
     assert set(figures["protocol"]) == {"random", "by coin", "forward"}

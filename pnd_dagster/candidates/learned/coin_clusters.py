@@ -13,11 +13,13 @@ import sqlalchemy as sa
 
 from pnd_dagster.candidates import clustering
 from pnd_dagster.candidates.learned.features import TABLE_X, extract, require_training, table_x_calculators
+from pnd_dagster.candidates.learned.files import slug, write
 from pnd_dagster.candidates.learned.panels import Panel
 from pnd_dagster.candidates.learned.platform import platform
 from pnd_dagster.candidates.learned.public_data import candles, tweets
 from pnd_dagster.candidates.learned.samples import CUT_BEFORE, Plan, windows_at
 from pnd_dagster.candidates.learned.series import Form
+from pnd_dagster.errors import SourceError
 
 LEAST_COINS = 20
 LAST_WHOLE_TWEETS = datetime(2018, 6, 30, tzinfo=UTC)
@@ -41,14 +43,14 @@ class ClusterReport(NamedTuple):
 
 
 def platform_clusters(engine: sa.Engine) -> ClusterReport:
-    """Clusters of this installation's coins by their last thirty complete days.
+    """Clusters of this installation's coins by their last thirty complete days; of a coin's pairs on several exchanges one counts.
 
     Raises:
         SettingError: tsfresh is not installed.
         DatabaseError: Postgres refused.
     """
     require_training()
-    source = platform(engine)
+    source = platform(engine, newest=True)
     end = source.panel.starts_at + source.panel.bars * source.panel.bar
     return _report("this installation", source.panel, {source.panel.symbols[pump.coin] for pump in source.pumps}, end, source.notes)
 
@@ -87,31 +89,35 @@ def scores(reports: Sequence[ClusterReport]) -> pl.DataFrame:
 
 
 def export(reports: Sequence[ClusterReport], folder: Path) -> list[Path]:
-    """Writes Table XI as Parquet and Figure 18 of each report as PNG; returns what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = scores(reports)
-    written: list[Path] = []
-    if table.height:
-        written.append(folder / "table_xi_coin_clusters.parquet")
-        table.write_parquet(written[0])
-    for report in reports:
-        if report.clusters:
-            path = folder / f"figure_18_clusters_{'_'.join(report.data.replace('-', '_').split())}.png"
-            path.write_bytes(clustering.plot(report.clusters, report.data))
-            written.append(path)
-    return written
+    """Writes Table XI as Parquet and Figure 18 of each report as PNG; returns what was written.
+
+    Raises:
+        SourceError: the folder cannot be written to.
+    """
+    plots = {f"figure_18_clusters_{slug(one.data)}": clustering.plot(one.clusters, one.data) for one in reports if one.clusters}
+    return write(folder, {"table_xi_coin_clusters": scores(reports), **plots})
 
 
 def _report(data: str, panel: Panel, pumped: set[str], end: datetime, notes: list[str]) -> ClusterReport:
     # A bar must have ended `CUT_BEFORE` before the moment it is looked at.
     samples = windows_at(panel, end + CUT_BEFORE, Plan(form=Form.LEVELS))
-    said = [*notes, f"{samples.rows.height} of {len(panel.coins)} coins with 20 of the 30 days to {end - timedelta(days=1):%Y-%m-%d}"]
-    if samples.rows.height < LEAST_COINS:
+    symbols = samples.rows["symbol"].to_numpy()
+    first_pairs = np.sort(np.unique(symbols, return_index=True)[1])
+    said = [
+        *notes,
+        f"{len(first_pairs)} of {len(set(panel.symbols))} coins with 20 of the 30 days to {end - timedelta(days=1):%Y-%m-%d}",
+    ]
+    if several := len(symbols) - len(first_pairs):
+        said.append(f"{several} more pairs of the same symbols on other exchanges are left out")
+    if len(first_pairs) < LEAST_COINS:
         return ClusterReport(data, None, None, [*said, f"not clustered: at least {LEAST_COINS} coins are needed"])
-    table = extract(samples.series, samples.windows, table_x_calculators())
+    table = extract(samples.series, samples.windows[first_pairs], table_x_calculators())
     names = [row.feature for row in TABLE_X if row.feature in table.columns]
-    found = clustering.cluster(table.select(names).to_numpy())
+    try:
+        found = clustering.cluster(table.select(names).to_numpy().reshape(len(first_pairs), len(names)))
+    except SourceError as error:
+        return ClusterReport(data, None, None, [*said, f"not clustered: {error}"])
     count, explained = found.components
     said.append(f"{len(names)} of {len(TABLE_X)} features of Table X; {count} principal components hold {explained:.0%} of the variance")
-    is_pumped = np.array([symbol in pumped for symbol in samples.rows["symbol"]])
+    is_pumped = np.array([symbol in pumped for symbol in symbols[first_pairs]])
     return ClusterReport(data, found, clustering.shares(found, is_pumped), said)

@@ -114,8 +114,9 @@ def evaluate(
                 if {"eliminated", "eliminated, grid"} & set(variants) and len(own):
                     columns = own[eliminate(training._replace(values=training.values[:, own]), seed)]
                     kept += [(str(protocol), model.name, names[place], fold) for place in columns]
-                    sets["eliminated"] = columns, DEFAULTS
-                    if "eliminated, grid" in variants:
+                    if len(columns):
+                        sets["eliminated"] = columns, DEFAULTS
+                    if len(columns) and "eliminated, grid" in variants:
                         found = search(training, columns, seed)
                         chosen.append({"protocol": str(protocol), "model": model.name, **found})
                         sets["eliminated, grid"] = columns, found
@@ -130,7 +131,7 @@ def evaluate(
                 figures.append(where | {"groups": groups_held(names, model)} | _figures(results, labels, symbols, weights))
                 predictions += [_predicted(where, result, rows) for result in results]
     return Evaluation(
-        pl.DataFrame(figures, FIGURE_SCHEMA),
+        pl.DataFrame(figures, FIGURE_SCHEMA).fill_nan(None),
         pl.concat(predictions) if predictions else pl.DataFrame(),
         _counted_features(kept),
         _counted_parameters(chosen),

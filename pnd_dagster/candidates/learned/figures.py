@@ -56,14 +56,16 @@ def confusion_counts(scores: Floats, is_pumped: Booleans) -> NDArray[np.int64]:
 
 def precision_recall_curves(predictions: pl.DataFrame, title: str) -> bytes:
     """Figure 15: precision over recall of each model; the dashed line is the share of pumped samples."""
+    head = f"Precision and recall (paper, Figure 15): {title}"
+    return _curves(predictions, head, "recall", "precision", precision_by_recall, has_base=True)
 
-    def curve(scores: Floats, is_pumped: Booleans) -> tuple[Floats, Floats]:
-        order = np.argsort(-scores, kind="stable")
-        hits = np.cumsum(is_pumped[order])
-        ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-        return hits[ends] / hits[-1], hits[ends] / (ends + 1)
 
-    return _curves(predictions, f"Precision and recall (paper, Figure 15): {title}", "recall", "precision", curve, has_base=True)
+def precision_by_recall(scores: Floats, is_pumped: Booleans) -> tuple[Floats, Floats]:
+    """Recall, ascending, and precision, at each score that occurs."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(is_pumped[order])
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    return hits[ends] / hits[-1], hits[ends] / (ends + 1)
 
 
 def f1_by_threshold(predictions: pl.DataFrame, title: str) -> bytes:

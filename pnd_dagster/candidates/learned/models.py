@@ -33,6 +33,7 @@ _COMMON = {"nthread": 1, "tree_method": "hist", "verbosity": 0, "random_state": 
 GRID: dict[str, tuple[float, ...]] = {"max_depth": (3, 6, 9), "min_child_weight": (1, 5)}
 """With scale_pos_weight at 1 and at the ratio of others to pumped in the training part."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 DEFAULTS: Mapping[str, float] = {"max_depth": 6, "min_child_weight": 1, "scale_pos_weight": 1.0}
 """XGBoost's own, which did better than the grid's in the paper."""
 
@@ -105,13 +106,18 @@ def fit(training: Training, columns: Integers, parameters: Mapping[str, float], 
         warnings.simplefilter("ignore", RuntimeWarning)
         centre = np.nan_to_num(np.nanmedian(training.values[:, columns], axis=0))
     classifier = XGBClassifier(**_COMMON, n_estimators=rounds, **parameters)
-    classifier.fit(training.values[:, columns] - centre, training.labels)
+    classifier.fit(_within(training.values[:, columns] - centre), training.labels)
     return Fitted(classifier, centre)
 
 
 def probabilities(fitted: Fitted, values: Floats) -> Floats:
     """Probability of being pumped. Shape [samples]."""
-    return np.asarray(fitted.classifier.predict_proba(values - fitted.centre)[:, 1], np.float64)
+    return np.asarray(fitted.classifier.predict_proba(_within(values - fitted.centre))[:, 1], np.float64)
+
+
+def _within(values: Floats) -> Floats:
+    """What 32 bits cannot hold as the largest that they can."""
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def usable(values: Floats) -> Integers:

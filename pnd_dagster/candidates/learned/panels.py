@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pnd_dagster.candidates.learned.series import OBSERVED, Floats
+from pnd_dagster.errors import SourceError
 
 DAY = timedelta(days=1)
 
@@ -61,12 +62,17 @@ def daily_panel(days: pl.DataFrame, reference: str | None = None) -> Panel:
     Args:
         days: coin, symbol, market, day, and any of the observed series; one row per coin and day, any order.
         reference: coin that is Bitcoin, if it is among them.
+
+    Raises:
+        SourceError: a coin has a day twice.
     """
     coins = days.group_by("coin").agg(pl.col("symbol").first(), pl.col("market").first()).sort("coin")
     names = coins["coin"].to_list()
     if days.is_empty():
         return Panel([], [], [], datetime(1970, 1, 1, tzinfo=UTC), DAY, {}, None)
     first, last = _day(days["day"].min()), _day(days["day"].max())
+    if (twice := days.filter(pl.struct("coin", "day").is_duplicated())).height:
+        raise SourceError(f"{twice['coin'][0]} has {twice['day'][0]} twice")
     rows = days["coin"].replace_strict(names, list(range(len(names))), return_dtype=pl.Int64).to_numpy()
     bars = (days["day"] - first).dt.total_days().to_numpy()
     observed: dict[str, Floats] = {}

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pnd_dagster.candidates.learned.measures import Booleans
+from pnd_dagster.candidates.learned.samples import QUIET_AFTER
 
 Integers = NDArray[np.int64]
 FOLDS = 5
@@ -21,7 +22,8 @@ class Protocol(StrEnum):
     """The three divisions.
 
     RANDOM is the paper's: a coin that is pumped twice, and windows of one day, stand on both sides. BY_COIN keeps a symbol on one side.
-    FORWARD trains on the events before a moment and tests on later ones, as a filter in use would.
+    FORWARD trains on the events before a moment and tests on later ones, as a filter in use would. What its last week of training would be
+    labelled by had not happened then (that the others were not pumped for `QUIET_AFTER`), so that week trains nothing.
     """
 
     RANDOM = "random"
@@ -40,7 +42,7 @@ def splits(rows: pl.DataFrame, protocol: Protocol, seed: int = 0) -> list[Split]
     """The splits of a protocol; a part without both classes on both sides is left out.
 
     Five folds for RANDOM and BY_COIN, so that every sample is tested once. For FORWARD the later half of the events is tested in four
-    blocks, each by what was trained on all events before it.
+    blocks, each by what was trained on all events a week before it. Where symbols are kept together, five of each class must train.
 
     Args:
         rows: of `Samples`, ascending in time.
@@ -48,20 +50,18 @@ def splits(rows: pl.DataFrame, protocol: Protocol, seed: int = 0) -> list[Split]
         seed: of the shuffling.
     """
     labels = rows["is_pumped"].to_numpy()
+    units = (np.arange(rows.height) if protocol is Protocol.RANDOM else rows["symbol"].to_numpy()).astype(np.str_)
+    if _least(labels, units) < FOLDS:
+        return []
     if protocol is Protocol.FORWARD:
-        events = rows["event"].to_numpy()
-        distinct = np.unique(events)
-        edges = np.linspace(len(distinct) // 2, len(distinct), FORWARD_BLOCKS + 1).astype(int)
-        parts = [
-            Split(np.flatnonzero(np.isin(events, distinct[:start])), np.flatnonzero(np.isin(events, distinct[start:end])))
-            for start, end in pairwise(edges.tolist())
-        ]
+        parts = _forward(rows)
     else:
-        if _least(labels) < FOLDS:
-            return []
-        symbols = rows["symbol"].to_numpy() if protocol is Protocol.BY_COIN else None
-        parts = [Split(*part) for part in folds(FOLDS, labels, symbols, seed)]
-    return [part for part in parts if _least(labels[part.train]) >= FOLDS and _least(labels[part.test]) >= 1]
+        parts = [Split(*part) for part in folds(FOLDS, labels, units if protocol is Protocol.BY_COIN else None, seed)]
+    return [
+        part
+        for part in parts
+        if _least(labels[part.train], units[part.train]) >= FOLDS and _least(labels[part.test], units[part.test]) >= 1
+    ]
 
 
 def folds(count: int, labels: Booleans, groups: NDArray[np.str_] | None, seed: int) -> list[tuple[Integers, Integers]]:
@@ -72,5 +72,14 @@ def folds(count: int, labels: Booleans, groups: NDArray[np.str_] | None, seed: i
     return list(splitter.split(labels, labels, groups))
 
 
-def _least(labels: Booleans) -> int:
-    return int(min(labels.sum(), (~labels).sum()))
+def _forward(rows: pl.DataFrame) -> list[Split]:
+    events, days = rows["event"].to_numpy(), rows["at"].to_numpy()
+    distinct = np.unique(events)
+    edges = np.linspace(len(distinct) // 2, len(distinct), FORWARD_BLOCKS + 1).astype(int)
+    tests = [np.flatnonzero(np.isin(events, distinct[start:end])) for start, end in pairwise(edges.tolist()) if start < end]
+    return [Split(np.flatnonzero(days + np.timedelta64(QUIET_AFTER) <= days[test].min()), test) for test in tests]
+
+
+def _least(labels: Booleans, units: NDArray[np.str_]) -> int:
+    """Units, samples or symbols, of the smaller class."""
+    return min(len(np.unique(units[labels])), len(np.unique(units[~labels])))

@@ -5,7 +5,8 @@ Neither allows the paper's 27 series: the first has no prices and no Bitcoin, th
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def tweets(folder: Path) -> Source:
     Raises:
         SourceError: a file is not there or does not fit.
     """
-    days = _parquet(folder / TWEETS, ("coin", "day", "tweets", "user_mentions", "sentiment_mean"))
+    numbers = dict.fromkeys(("tweets", "user_mentions", "sentiment_mean"), pl.Float64)
+    days = _parquet(folder / TWEETS, {"coin": pl.String, "day": pl.Date, **numbers})
     days = days.with_columns(social_dominance=100 * pl.col("tweets") / pl.col("tweets").sum().over("day"))
     named = days.select(
         "day",
@@ -71,14 +73,14 @@ def trades(folder: Path, form: Form) -> tuple[Samples, list[str]]:
     Raises:
         SourceError: a file is not there or does not fit.
     """
-    events = _csv(folder / TRADE_EVENTS, ("event_id", "event_coin", "event_time"))
-    rows = _parquet(folder / TRADES, ("event_id", "timestamp_ms", "price", "amount", "btc_volume"))
-    listed = sorted((datetime.fromisoformat(text).astimezone(UTC), event, coin) for event, coin, text in events.iter_rows())
+    events = _csv(folder / TRADE_EVENTS, ("event_id", "event_coin"), "event_time").unique("event_id").sort("at", "event_id")
+    numbers = dict.fromkeys(("price", "amount", "btc_volume"), pl.Float64)
+    rows = _parquet(folder / TRADES, {"event_id": pl.String, "timestamp_ms": pl.Int64, **numbers})
     samples: list[tuple[int, str, str, datetime, bool]] = []
     windows: list[Floats] = []
     series: list[str] = []
     left_out = 0
-    for number, (at, event, coin) in enumerate(listed):
+    for number, (event, coin, at) in enumerate(events.iter_rows()):
         own = rows.filter(pl.col("event_id") == event).sort("timestamp_ms")
         twins = [hourly(own, at - CUT_BEFORE - shift) for shift in (timedelta(0), DAY)]
         if any(np.isfinite(twin["close"]).sum() < TRADE_BARS // 2 + 1 for twin in twins):
@@ -100,7 +102,8 @@ def candles(folder: Path) -> Panel:
     Raises:
         SourceError: the file is not there or does not fit.
     """
-    days = _parquet(folder / CANDLES, ("symbol", "timestamp", "open", "high", "low", "close", "volume"))
+    numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64)
+    days = _parquet(folder / CANDLES, {"symbol": pl.String, "timestamp": pl.Datetime("us", "UTC"), **numbers})
     symbol = pl.col("symbol").str.split("/").list.first()
     named = days.select(
         pl.exclude("symbol", "timestamp"),
@@ -147,26 +150,27 @@ def _pumps(folder: Path) -> pl.DataFrame:
     files = [folder / name for name in EVENT_FILES if (folder / name).exists()]
     if not files:
         raise SourceError(f"{folder}: none of {', '.join(map(str, EVENT_FILES))} is there")
-    listed = pl.concat(_csv(file, ("coin", "timestamp")) for file in files)
-    at = pl.col("timestamp").str.replace(" ", "T").str.to_datetime(time_zone="UTC", time_unit="us")
-    events = listed.select(coin=pl.col("coin").str.to_uppercase(), at=at).sort("coin", "at")
+    listed = pl.concat(_csv(file, ("coin",), "timestamp") for file in files)
+    events = listed.select(pl.col("coin").str.to_uppercase(), "at").sort("coin", "at")
     is_first = (pl.col("at").diff().over("coin") > ONE_PUMP).fill_null(True)
     return events.filter(is_first).sort("at", "coin")
 
 
-def _csv(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+def _csv(path: Path, columns: tuple[str, ...], time: str) -> pl.DataFrame:
+    """The columns as text, and the time as `at`."""
+    at = pl.col(time).str.replace(" ", "T").str.to_datetime(time_zone="UTC", time_unit="us")
     try:
-        return pl.read_csv(path, columns=list(columns), infer_schema=False).select(columns)
+        return pl.read_csv(path, columns=[*columns, time], infer_schema=False).select(*columns, at=at)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
 
 
-def _parquet(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+def _parquet(path: Path, schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
     try:
-        return pl.scan_parquet(path).select(columns).collect()
+        return pl.scan_parquet(path).select(pl.col(name).cast(dtype) for name, dtype in schema.items()).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> SourceError:
-    return SourceError(f"{path}: {'not there' if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]}")
+    return SourceError(f"{path}: {'not there' if isinstance(error, FileNotFoundError) else ' '.join(str(error).split())[:200]}")

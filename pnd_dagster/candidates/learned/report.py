@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pnd_dagster.candidates.learned import figures
 from pnd_dagster.candidates.learned.evaluation import VARIANTS, Evaluation, evaluate
 from pnd_dagster.candidates.learned.features import TABLE_X, extract, require_training
+from pnd_dagster.candidates.learned.files import slug, write
 from pnd_dagster.candidates.learned.models import MODELS
 from pnd_dagster.candidates.learned.platform import platform
 from pnd_dagster.candidates.learned.protocols import Protocol
@@ -21,6 +22,9 @@ from pnd_dagster.candidates.learned.series import SERIES, Form
 
 LEAST_PUMPED = 20
 """Fewer pumped samples are not evaluated: five folds would test four at a time."""
+
+MOST_PUMPED = 1_000
+"""Of more pumps the latest so many are measured: a sample's features take some 0.2 s."""
 
 PAPER_SAMPLES = "the paper: 643 pumped and 1,071 other coins, a random split; it prints no numbers for Figures 14 to 17"
 Log = Callable[[str], None]
@@ -55,16 +59,11 @@ def platform_reports(engine: sa.Engine, on_progress: Log = lambda what: None) ->
     """
     require_training()
     source = platform(engine)
+    pumps = sorted(source.pumps, key=lambda pump: (pump.at, pump.coin))[-MOST_PUMPED:]
+    earlier = len(source.pumps) - len(pumps)
+    notes = [*source.notes, f"{earlier} earlier pumps are left out: the latest {MOST_PUMPED:,} count"] if earlier else source.notes
     return [
-        _report(
-            "this installation",
-            draw_samples(source.panel, source.pumps, Plan(form=form)),
-            form,
-            Others.ANY,
-            source.notes,
-            on_progress,
-            VARIANTS,
-        )
+        _report("this installation", draw_samples(source.panel, pumps, Plan(form=form)), form, Others.ANY, notes, on_progress, VARIANTS)
         for form in Form
     ]
 
@@ -94,6 +93,18 @@ def public_reports(folder: Path, on_progress: Log = lambda what: None) -> list[R
 def all_figures(reports: Sequence[Report]) -> pl.DataFrame:
     """The figures of all reports, with data, form and others in front."""
     return _gathered(reports, lambda evaluation: evaluation.figures)
+
+
+def readable(figures: pl.DataFrame) -> pl.DataFrame:
+    """Figures of `all_figures` for people: each estimate and its 95% interval in one column."""
+
+    def with_interval(name: str) -> pl.Expr:
+        parts = (pl.col(column).round(3) for column in (name, f"{name}_low", f"{name}_high"))
+        return pl.format("{} [{}, {}]", *parts).alias(name)
+
+    intervals = (with_interval(name) for name in ("roc_auc", "pr_auc", "weighted_f1"))
+    where = ("data", "form", "others", "protocol", "model", "variant", "n", "pumped", "coins", "base_rate")
+    return figures.select(*where, *intervals, "weighted_f1_of_none", "precision", "recall", "features")
 
 
 def features_kept(reports: Sequence[Report]) -> pl.DataFrame:
@@ -130,24 +141,21 @@ def images(report: Report) -> dict[str, bytes]:
 
 
 def export(reports: Sequence[Report], folder: Path) -> list[Path]:
-    """Writes the tables as Parquet and the figures of each report as PNG; returns what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = {
+    """Writes the tables as Parquet and the figures of each report as PNG; returns what was written.
+
+    Raises:
+        SourceError: the folder cannot be written to.
+    """
+    contents: dict[str, pl.DataFrame | bytes] = {
         "learned_filter": all_figures(reports),
         "table_x_features_kept": features_kept(reports),
         "learned_filter_parameters": _gathered(reports, lambda evaluation: evaluation.parameters),
         "learned_filter_predictions": _gathered(reports, lambda evaluation: evaluation.predictions),
     }
-    written = [folder / f"{name}.parquet" for name, frame in tables.items() if frame.height]
-    for path in written:
-        tables[path.stem].write_parquet(path)
     for report in reports:
-        slug = "_".join(f"{report.data} {report.others} {report.form}".replace("-", "_").split())
-        for name, png in images(report).items():
-            path = folder / f"{name}_{slug}.png"
-            path.write_bytes(png)
-            written.append(path)
-    return written
+        words = slug(f"{report.data} {report.others} {report.form}")
+        contents |= {f"{name}_{words}": image for name, image in images(report).items()}
+    return write(folder, contents)
 
 
 def _report(
@@ -166,6 +174,8 @@ def _report(
     evaluation = evaluate(
         samples.rows, table, protocols=protocols, variants=variants, on_progress=lambda what: on_progress(f"{data}, {form}, {what}")
     )
+    measured = set(evaluation.figures["protocol"])
+    said += [f"{protocol}: not measured, too few coins or features that differ" for protocol in protocols if protocol not in measured]
     return Report(data, form, others, evaluation, said, table.width)
 
 

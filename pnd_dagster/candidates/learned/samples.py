@@ -23,7 +23,7 @@ CUT_BEFORE = timedelta(hours=1)
 """Nothing later than this before a pump is read (paper, section IV)."""
 
 QUIET_AFTER = timedelta(days=7)
-"""A coin that is pumped so soon after a window is no other coin in it: it may be bought up already."""
+"""A coin that is pumped so soon after a pump is no other coin beside it: it may be bought up already."""
 
 OTHERS_PER_EVENT = 2
 """The paper has 1,071 others for 643 pumped coins, 1.7 each."""
@@ -81,15 +81,18 @@ def last_bar(panel: Panel, at: datetime) -> int:
 
 
 def draw_samples(panel: Panel, pumps: Sequence[Pump], plan: Plan) -> Samples:
-    """Each pump with coins that were not pumped from the window's start to a week after it, in the same bars and market.
+    """Each pump with coins that were not pumped from the window's end to a week after the pump, in the same bars and market.
 
-    Pumps without a window of `least_bars` observed bars are left out and counted, and so are those with no other coin beside them.
+    Others may have been pumped inside the window, as the pumped coin may: were they not, an earlier pump would tell the two apart, and
+    that by the choice of the others only. Bitcoin is none of them. Pumps without a window of `least_bars` observed bars are left out and
+    counted, and so are those with no other coin beside them.
     """
     rng = np.random.default_rng(plan.seed)
     has_bar = _has_bar(panel)
     times = _times_by_symbol(panel, pumps)
     markets = np.array(panel.markets)
     ever_pumped = np.array([symbol in times for symbol in panel.symbols])
+    is_bitcoin = np.array([panel.reference is not None and symbol == panel.symbols[panel.reference] for symbol in panel.symbols], bool)
     left_out = Counter[str]()
     rows: list[tuple[int, str, str, datetime, bool]] = []
     windows: list[Floats] = []
@@ -104,10 +107,9 @@ def draw_samples(panel: Panel, pumps: Sequence[Pump], plan: Plan) -> Samples:
         if not is_held[pump.coin]:
             left_out[f"fewer than {plan.least_bars} observed bars"] += 1
             continue
-        span = panel.starts_at + first * panel.bar, pump.at + QUIET_AFTER
+        span = panel.starts_at + (last + 1) * panel.bar, pump.at + QUIET_AFTER
         is_quiet = np.array([not any(span[0] <= at <= span[1] for at in times.get(symbol, ())) for symbol in panel.symbols])
-        is_other = is_held & is_quiet & (markets == panel.markets[pump.coin])
-        is_other[[place for place in (panel.reference,) if place is not None]] = False
+        is_other = is_held & is_quiet & ~is_bitcoin & (markets == panel.markets[pump.coin])
         if plan.others is Others.PUMPED_ANOTHER_TIME:
             is_other &= ever_pumped
         pool = np.flatnonzero(is_other)

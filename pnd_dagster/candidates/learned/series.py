@@ -37,6 +37,8 @@ RMS_BARS = 7
 ENTROPY_BARS = 10
 HURST_BARS = 15
 _HURST_LAGS = (1, 2, 3, 4)
+_ROUNDING = 1e-12
+"""Spreads of log changes below this are rounding."""
 
 
 class Form(StrEnum):
@@ -130,12 +132,13 @@ def spectral_entropy(values: Floats) -> Floats:
 def hurst_exponent(values: Floats) -> Floats:
     """Hurst exponent over the last axis: how the spread of the log's changes grows with their lag (slope over lags 1 to 4, log-log).
 
-    0.5 for a random walk, more where it trends, less where it turns back; of 15 bars it is rough. NaN where nothing moves.
+    0.5 where the logs are a random walk, 0 where they are white noise, more than 0.5 where changes go on; of 15 bars it is rough. NaN where
+    the changes do not differ.
     """
     logs = np.log(_positive(values))
-    spreads = np.stack([_positive(np.std(logs[..., lag:] - logs[..., :-lag], axis=-1)) for lag in _HURST_LAGS], axis=-1)
+    spreads = np.stack([np.std(logs[..., lag:] - logs[..., :-lag], axis=-1) for lag in _HURST_LAGS], axis=-1)
     lags = np.log(_HURST_LAGS) - np.mean(np.log(_HURST_LAGS))
-    return np.log(spreads) @ lags / (lags @ lags)
+    return np.log(np.where(spreads > _ROUNDING, spreads, np.nan)) @ lags / (lags @ lags)
 
 
 def _rolling(values: Floats, bars: int, measure: Callable[[Floats], Floats]) -> Floats:
@@ -147,9 +150,10 @@ def _rolling(values: Floats, bars: int, measure: Callable[[Floats], Floats]) -> 
 
 
 def _carried(values: Floats) -> Floats:
-    """Each missing bar as the one before it."""
+    """Each missing or infinite bar as the one before it."""
+    seen = np.where(np.isfinite(values), values, np.nan)
     place = np.where(np.isfinite(values), np.arange(values.shape[1]), 0)
-    return np.take_along_axis(values, np.maximum.accumulate(place, axis=1), axis=1)
+    return np.take_along_axis(seen, np.maximum.accumulate(place, axis=1), axis=1)
 
 
 def _scaled(values: Floats) -> Floats:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from pnd_dagster.candidates.learned.protocols import Protocol, splits
+from pnd_dagster.candidates.learned.samples import QUIET_AFTER
 from tests.unit.candidates.learned.made_up import START
 
 ROWS = pl.DataFrame(
@@ -33,14 +34,19 @@ def test_by_coin_keeps_a_coin_on_one_side_and_random_does_not() -> None:
     assert shared(Protocol.RANDOM) > 0
 
 
-def test_forward_trains_on_earlier_events_only_and_tests_the_later_half() -> None:
+def test_forward_trains_on_events_a_week_earlier_and_tests_the_later_half() -> None:
     parts = splits(ROWS, Protocol.FORWARD)
     assert len(parts) == 4
     for part in parts:
-        assert max(ROWS[part.train]["at"]) < min(ROWS[part.test]["at"])
+        assert min(ROWS[part.test]["at"]) - max(ROWS[part.train]["at"]) == QUIET_AFTER, "what is known of the others by then"
     assert sorted(np.concatenate([part.test for part in parts]).tolist()) == list(range(60, 120))
 
 
 def test_too_few_of_a_class_give_no_split() -> None:
     few = ROWS.head(9)
     assert all(splits(few, protocol) == [] for protocol in Protocol)
+
+
+def test_two_pumped_coins_are_too_few_to_keep_coins_apart() -> None:
+    rows = ROWS.with_columns(symbol=pl.when("is_pumped").then(pl.format("P{}", pl.col("event") % 2)).otherwise("symbol"))
+    assert [len(splits(rows, protocol)) for protocol in Protocol] == [5, 0, 0]

@@ -78,6 +78,27 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
         tweets(tmp_path)
 
 
+def test_a_file_that_is_none_and_a_time_that_is_none_are_named(tmp_path: Path) -> None:
+    write_tweets(tmp_path)
+    listed = tmp_path / "pump_events_sapienza.csv"
+    for content in (b"", b"coin,timestamp\nA,some day\n"):
+        listed.write_bytes(content)
+        with pytest.raises(SourceError, match=r"pump_events_sapienza\.csv: "):
+            tweets(tmp_path)
+    (tmp_path / "market/social_twitter_daily_2017_2018.parquet").write_bytes(b"no parquet")
+    with pytest.raises(SourceError, match=r"social_twitter_daily_2017_2018\.parquet: "):
+        tweets(tmp_path)
+
+
+def test_a_coin_that_has_a_day_twice_is_named(tmp_path: Path) -> None:
+    write_tweets(tmp_path)
+    days = tmp_path / "market/social_twitter_daily_2017_2018.parquet"
+    frame = pl.read_parquet(days)
+    pl.concat([frame, frame.head(1)]).write_parquet(days)
+    with pytest.raises(SourceError, match="A has 2018-01-01 twice"):
+        tweets(tmp_path)
+
+
 @pytest.mark.shared
 def test_the_real_files_give_what_the_docs_say(shared_data: Path) -> None:
     source, panel = tweets(shared_data), candles(shared_data)

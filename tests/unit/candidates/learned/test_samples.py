@@ -34,7 +34,7 @@ def test_nothing_after_the_cut_changes_a_sample(form: Form) -> None:
     assert not np.array_equal(after.windows, draw_samples(panel, [pump], Plan(form=form)).windows, equal_nan=True), "the last day is read"
 
 
-def test_others_stand_in_the_same_window_and_market_and_are_not_pumped_around_it() -> None:
+def test_others_stand_in_the_same_window_and_market_and_are_not_pumped_within_a_week() -> None:
     panel, pumps = made_up()
     panel = panel._replace(markets=["a"] * 30 + ["b"] * 30)
     rows = draw_samples(panel, pumps, Plan()).rows
@@ -44,7 +44,17 @@ def test_others_stand_in_the_same_window_and_market_and_are_not_pumped_around_it
     for symbol, at in others.select("symbol", "at").iter_rows():
         assert symbol != "BTC"
         assert panel.symbols.index(symbol) < 30, "the market of the pumped coins"
-        assert not any(at - 31 * DAY <= other <= at + QUIET_AFTER for other in times[symbol])
+        assert not any(at.replace(hour=0) <= other <= at + QUIET_AFTER for other in times[symbol])
+    assert any(at - 30 * DAY <= other < at for symbol, at in others.select("symbol", "at").iter_rows() for other in times[symbol]), (
+        "an earlier pump may stand in the window of either"
+    )
+
+
+def test_bitcoin_is_no_other_coin_on_any_exchange() -> None:
+    panel, _ = made_up(coins=5, days=60, pumps=0)
+    panel = panel._replace(symbols=["BTC", "BTC", "BTC", *panel.symbols[3:]])
+    samples = draw_samples(panel, [Pump(4, START + 50 * DAY)], Plan(others_per_event=4))
+    assert samples.rows["coin"].to_list() == ["made C04", "made C03"]
 
 
 def test_others_may_be_only_coins_that_are_pumped_at_another_time() -> None:

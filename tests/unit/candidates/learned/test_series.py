@@ -60,7 +60,7 @@ def test_spectral_entropy_tells_a_wave_from_noise() -> None:
     time = np.arange(32)
     assert spectral_entropy(np.sin(2 * np.pi * time / 8)) < 0.05
     assert spectral_entropy(np.random.default_rng(0).normal(size=(50, 32))).mean() > 0.8
-    assert np.isnan(spectral_entropy(np.ones(8)))
+    assert np.isnan(spectral_entropy(np.full(10, 0.1)))
 
 
 def test_the_hurst_exponent_tells_walks_from_series_that_turn_back() -> None:
@@ -68,3 +68,17 @@ def test_the_hurst_exponent_tells_walks_from_series_that_turn_back() -> None:
     walks = np.exp(np.cumsum(rng.normal(0, 0.01, (200, 200)), axis=1))
     assert hurst_exponent(walks).mean() == pytest.approx(0.5, abs=0.05)
     assert hurst_exponent(np.exp(rng.normal(0, 0.01, (200, 200)))).mean() == pytest.approx(0, abs=0.05)
+    smooth = np.exp(0.01 * np.cumsum(np.cumsum(rng.normal(size=(50, 200)), axis=1), axis=1))
+    assert hurst_exponent(smooth).mean() > 0.9, "changes go on"
+
+
+def test_even_growth_has_no_hurst_exponent() -> None:
+    assert np.isnan(hurst_exponent(np.exp(0.1 * np.arange(15))))
+
+
+def test_an_infinite_value_is_as_good_as_none() -> None:
+    values = np.array([[np.inf, 1.0, 2.0], [1.0, -np.inf, 3.0], [1.0, 2.0, 3.0]])
+    once = {"close": np.ones(3)}
+    given, expected = (comparable({"close": one}, once, Form.CHANGES) for one in (values, np.where(np.isfinite(values), values, np.nan)))
+    for name in expected:
+        np.testing.assert_array_equal(given[name], expected[name])
