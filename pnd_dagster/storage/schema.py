@@ -72,14 +72,19 @@ def upgrade(engine: sa.Engine) -> str:
 
 def drift(engine: sa.Engine) -> list[str]:
     """Differences between the declared tables and the database, in words; empty when they agree."""
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_schemas": True, "include_name": is_managed, "compare_type": True})
-        return [repr(difference) for difference in autogenerate.compare_metadata(context, METADATA)]
+    return _differences(engine, {"include_name": is_managed})
 
 
 def table_drift(engine: sa.Engine, table: sa.Table) -> list[str]:
     """Differences between one declared table and the database, in words; empty when they agree."""
-    return [difference for difference in drift(engine) if repr(table.name) in difference]
+
+    def is_own_name(name: str | None, kind: str, parents: Any) -> bool:
+        return name == (table.schema if kind == "schema" else table.name) if kind in ("schema", "table") else True
+
+    def is_own(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+        return kind != "table" or item.key == table.key
+
+    return _differences(engine, {"include_name": is_own_name, "include_object": is_own})
 
 
 def current_revision(engine: sa.Engine) -> str | None:
@@ -99,6 +104,12 @@ def is_managed(name: str | None, kind: str, parents: Any) -> bool:
     if kind == "schema":
         return name in SCHEMAS
     return not (kind == "table" and name and (name == "alembic_version" or DAY_PARTITION.search(name)))
+
+
+def _differences(engine: sa.Engine, filters: dict[str, Any]) -> list[str]:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_schemas": True, "compare_type": True, **filters})
+        return [repr(difference) for difference in autogenerate.compare_metadata(context, METADATA)]
 
 
 def _drop_staging_views(connection: sa.Connection) -> None:

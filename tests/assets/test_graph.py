@@ -42,22 +42,28 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "archive.parquet"
 
 
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, dg.JobDefinition]:
+    """The main jobs: from messages to labels, from there to events."""
+    defs = build_defs()
+    return {name: defs.resolve_job_def(name) for name in ("messages", "pump_events")}
+
+
 @pytest.fixture
-def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs the main job over the simulated days."""
+def run(settings: Settings, jobs: dict[str, dg.JobDefinition], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs the main jobs, or the first of them only, over the simulated days."""
     assert settings.database_url
     monkeypatch.setenv("PND_DATABASE_URL", settings.database_url.get_secret_value())
-    defs = build_defs()
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
 
-        def run(*archives: Path) -> list[dg.ExecuteInProcessResult]:
+        def run(*archives: Path, only_messages: bool = False) -> list[dg.ExecuteInProcessResult]:
             monkeypatch.setenv("PND_ARCHIVES", ":".join(map(str, archives)))
-            results: list[dg.ExecuteInProcessResult] = []
-            for name, tags in (("messages", SPAN), ("pump_events", {})):
-                job = defs.resolve_job_def(name)
-                results.append(job.execute_in_process(instance=instance, run_config=quiet, tags=tags, raise_on_error=False))
-            return results
+            return [
+                jobs[name].execute_in_process(instance=instance, run_config=quiet, tags=tags, raise_on_error=False)
+                for name, tags in (("messages", SPAN), ("pump_events", {}))
+                if name == "messages" or not only_messages
+            ]
 
         yield run
 
@@ -123,7 +129,7 @@ def test_a_table_that_was_changed_by_hand_stops_what_is_downstream(engine: sa.En
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE raw.telegram_messages ADD COLUMN by_hand text")
     try:
-        results = run(archive)
+        results = run(archive, only_messages=True)
     finally:
         with engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE raw.telegram_messages DROP COLUMN by_hand")
@@ -135,7 +141,7 @@ def test_a_table_that_was_changed_by_hand_stops_what_is_downstream(engine: sa.En
 def test_a_broken_archive_stops_with_its_name_and_nothing_is_lost(engine: sa.Engine, run: Run, archive: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(archive.read_bytes()[:1000])
-    results = run(archive, broken)
+    results = run(archive, broken, only_messages=True)
     assert not results[0].success
     assert "broken.parquet" in failures(results)
     assert contents(engine)["telegram_messages"].height == pl.read_parquet(archive).height
@@ -145,7 +151,7 @@ def test_a_refused_row_is_kept_with_its_reason_and_the_rest_goes_on(engine: sa.E
     rows = pl.read_parquet(archive)
     spoiled = tmp_path / "spoiled.parquet"
     pl.concat([rows, rows.head(1).with_columns(message_id=pl.lit(-5, pl.Int64))]).write_parquet(spoiled)
-    assert all(result.success for result in run(spoiled))
+    assert all(result.success for result in run(spoiled, only_messages=True))
     letters = read_frame(engine, sa.select(DEAD_LETTERS))
     assert letters.height == 1
     assert "message_id" in letters["reason"][0]

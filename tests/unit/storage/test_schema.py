@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from pnd_dagster.errors import DatabaseError, SettingError
 from pnd_dagster.settings import load_settings
 from pnd_dagster.storage import connect, create_engine, dagster_url, embedded
-from pnd_dagster.storage.schema import drift, upgrade
-from pnd_dagster.tables import METADATA
+from pnd_dagster.storage.schema import drift, table_drift, upgrade
+from pnd_dagster.tables import HEARTBEATS, METADATA, TELEGRAM_MESSAGES
 
 
 def test_a_migrated_database_has_no_drift_from_the_declared_tables(engine: sa.Engine) -> None:
@@ -26,6 +26,8 @@ def test_drift_is_seen_when_a_column_or_comment_changes(engine: sa.Engine) -> No
         connection.exec_driver_sql("ALTER TABLE core.heartbeats ADD COLUMN mood text")
     try:
         assert any("mood" in difference for difference in drift(engine))
+        assert [("mood" in difference) for difference in table_drift(engine, HEARTBEATS)] == [True]
+        assert table_drift(engine, TELEGRAM_MESSAGES) == []
     finally:
         with engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE core.heartbeats DROP COLUMN mood")
