@@ -9,7 +9,7 @@ install: .venv/.installed manifest
 
 # What the graph knows of the dbt project: parsed when it changed, never while definitions are imported.
 manifest: .venv/.installed
-	@$(BIN)/python -m pnd_dagster.warehouse.prepare
+	@$(BIN)/python -m pnd_dagster.resources.dbt_graph
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3")'

@@ -9,6 +9,22 @@
     {%- endif %}
 {%- endmacro %}
 
+{# An event that goes by another id since earlier evidence was found keeps what can no longer be built. Of several that became one, the
+   smallest id's rows stay. #}
+{% macro rename_merged_events() -%}
+    update {{ this }} as kept
+    set event_id = renamed.event_id, seconds_to_release = {{ seconds_between('renamed.released_at', 'kept.bucket_end_at') }}
+    from (
+        select alias.event_id, min(alias.known_id) as known_id, min(event.released_at) as released_at
+        from {{ ref('int_event_alias') }} as alias
+        inner join {{ ref('fct_pump_event') }} as event on alias.event_id = event.event_id
+        where alias.known_id in (select event_id from {{ this }})
+        group by alias.event_id
+        having not bool_or(alias.known_id = alias.event_id)
+    ) as renamed
+    where kept.event_id = renamed.known_id
+{%- endmacro %}
+
 {% macro remove_lost_events() -%}
     delete from {{ this }} where event_id not in (select event_id from {{ ref('fct_pump_event') }})
 {%- endmacro %}

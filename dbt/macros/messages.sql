@@ -5,6 +5,7 @@
     select
         message.*,
         label.label_id,
+        label.label_count,
         greatest(message.ingested_at_last, label.labelled_at) as known_through_at
     from (
         select distinct on (channel_id, message_id)
@@ -28,13 +29,15 @@
             revision.channel_id,
             revision.message_id,
             given.label_id,
-            max(given.labelled_at) over (partition by revision.channel_id, revision.message_id) as labelled_at
+            count(*) over of_message as label_count,
+            max(given.labelled_at) over of_message as labelled_at
         from {{ revisions }} as revision
         inner join {{ ref('stg_message_label') }} as given
             on revision.channel_id = given.channel_id
             and revision.message_id = given.message_id
             and revision.revision_id = given.revision_id
-        where given.counts
+        where given.counts and revision.kind = 'message'
+        window of_message as (partition by revision.channel_id, revision.message_id)
         order by
             revision.channel_id, revision.message_id, revision.is_deleted, revision.edited_at desc nulls last,
             revision.ingested_at desc, given.preference, given.labelled_at desc

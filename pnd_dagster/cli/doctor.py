@@ -255,11 +255,18 @@ def _coinmarketcap(settings: Settings) -> Finding:
 
 
 def _warehouse(settings: Settings) -> Finding:
+    from pnd_dagster.storage.roles import bi_problem
     from pnd_dagster.warehouse.project import manifest_problem
 
     if problem := manifest_problem():
-        return Finding("warehouse", "broken", problem, "python -m pnd_dagster.warehouse.prepare")
-    return Finding("warehouse", "ok", "the dbt project is parsed; `pnd db bi` says how BI tools connect")
+        return Finding("warehouse", "broken", problem, "python -m pnd_dagster.resources.dbt_graph")
+    try:
+        problem = bi_problem(settings)
+    except PndError as error:
+        return Finding("warehouse", "off", str(error), "pnd db bi")
+    if problem:
+        return Finding("warehouse", "broken", problem, "pnd db bi")
+    return Finding("warehouse", "ok", "the dbt project is parsed, BI tools may read; `pnd db bi` says how they connect")
 
 
 def _dagster(settings: Settings) -> Finding:

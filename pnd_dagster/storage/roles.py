@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -22,68 +23,120 @@ CONNECTIONS = 40
 STATEMENT_TIMEOUT = "30s"
 IDLE_TIMEOUT = "5min"
 ATTEMPTS = 5
+ADMINISTRATOR = (
+    "let an administrator run `pnd db bi` once, with his own user in PND_DATABASE_URL, "
+    "and the PND_BI_PASSWORD or the PND_HOME of this installation"
+)
+
+_FOUND = """
+    SELECT
+        EXISTS (SELECT FROM pg_roles WHERE rolname = :role),
+        current_database(),
+        coalesce(
+            (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname IN (:mart, 'raw') ORDER BY nspname LIMIT 1),
+            current_user
+        )
+"""
+_ROLE = (
+    "ALTER ROLE {role} LOGIN NOINHERIT CONNECTION LIMIT {connections} PASSWORD {verifier}",
+    "ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = on",
+    "ALTER ROLE {role} IN DATABASE {database} SET statement_timeout = {statement_timeout}",
+    "ALTER ROLE {role} IN DATABASE {database} SET idle_in_transaction_session_timeout = {idle_timeout}",
+    "ALTER ROLE {role} IN DATABASE {database} SET search_path = {mart}",
+    "ALTER ROLE {role} IN DATABASE {database} SET timezone = 'UTC'",
+)
+_RIGHTS = (
+    # An administrator may be the first to come: who owns the other schemas builds the marts.
+    "CREATE SCHEMA IF NOT EXISTS {mart} AUTHORIZATION {owner}",
+    # What everybody may by default: make temporary tables, and use the schema `public`.
+    "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC",
+    "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    "GRANT CONNECT ON DATABASE {database} TO {role}",
+    "GRANT USAGE ON SCHEMA {mart} TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA {mart} TO {role}",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA {mart} GRANT SELECT ON TABLES TO {role}",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {mart} GRANT SELECT ON TABLES TO {role}",
+)
 
 
 def ensure_bi_role(engine: sa.Engine, settings: Settings) -> None:
     """Creates the role where it is missing, and makes its password, its limits and its rights what they should be. May run at any time.
 
-    It may connect to this database and read all tables and views of the schema `mart`, also those that whoever runs this makes later.
-    Sessions are read-only and statements are ended after `STATEMENT_TIMEOUT`: defaults, which a session could lift for itself; it could
-    still write nothing.
+    It may connect to this database and read all tables and views of the schema `mart`, also those that are made later. Sessions are
+    read-only and statements are ended after `STATEMENT_TIMEOUT`: defaults, which a session could lift for itself; it could still write
+    into no table.
+
+    Where the user of `PND_DATABASE_URL` may not make or alter roles, the role that an administrator made serves if it lets us in.
 
     Raises:
-        DatabaseError: Postgres refused, as it does where the user of PND_DATABASE_URL may not create roles; says what to do.
+        DatabaseError: Postgres refused; says what an administrator has to run.
     """
     password = _password(settings, is_made=True)
-    database = str(engine.url.database)
-    names = {"role": sql.Identifier(BI_ROLE), "mart": sql.Identifier(MART), "database": sql.Identifier(database)}
-    statements = (
-        "ALTER ROLE {role} LOGIN NOINHERIT CONNECTION LIMIT {connections} PASSWORD {password}",
-        "ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = on",
-        "ALTER ROLE {role} IN DATABASE {database} SET statement_timeout = {statement_timeout}",
-        "ALTER ROLE {role} IN DATABASE {database} SET idle_in_transaction_session_timeout = {idle_timeout}",
-        "ALTER ROLE {role} IN DATABASE {database} SET search_path = {mart}",
-        "ALTER ROLE {role} IN DATABASE {database} SET timezone = 'UTC'",
-        "CREATE SCHEMA IF NOT EXISTS {mart}",
-        # What everybody may by default: make temporary tables, and use the schema `public`.
-        "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC",
-        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
-        "GRANT CONNECT ON DATABASE {database} TO {role}",
-        "GRANT USAGE ON SCHEMA {mart} TO {role}",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA {mart} TO {role}",
-        "ALTER DEFAULT PRIVILEGES IN SCHEMA {mart} GRANT SELECT ON TABLES TO {role}",
-    )
-    values = {
-        "connections": sql.Literal(CONNECTIONS),
-        "password": sql.Literal(password),
-        "statement_timeout": sql.Literal(STATEMENT_TIMEOUT),
-        "idle_timeout": sql.Literal(IDLE_TIMEOUT),
-    }
-    composed = [sql.SQL(statement).format(**names, **values) for statement in statements]
     try:
-        # Locks are a database's, roles the whole server's: somebody in another database may be at it just now.
-        for attempt in range(ATTEMPTS):
-            try:
-                _execute(engine, composed)
-                return
-            except (psycopg.errors.InternalError_, psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject):
-                if attempt == ATTEMPTS - 1:
-                    raise
+        is_altered = _patiently(engine, password)
     except (psycopg.Error, SQLAlchemyError) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        hint = f"; let an administrator run `pnd db bi`, or GRANT the user of PND_DATABASE_URL the right to make and alter {BI_ROLE}"
-        raise DatabaseError(f"cannot make the role {BI_ROLE}: {reason}{hint if 'ermission' in reason else ''}") from error
+        is_refused = isinstance(error, psycopg.errors.InsufficientPrivilege)
+        raise DatabaseError(f"cannot make the role {BI_ROLE}: {_reason(error)}{f'; {ADMINISTRATOR}' if is_refused else ''}") from error
+    if not is_altered and (problem := bi_problem(settings)):
+        raise DatabaseError(f"{problem}, and is not ours to alter; {ADMINISTRATOR}")
 
 
-def _execute(engine: sa.Engine, statements: list[sql.Composed]) -> None:
+def _patiently(engine: sa.Engine, password: str) -> bool:
+    # Locks are a database's, roles the whole server's: somebody in another database may be at it just now.
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _execute(engine, password)
+        except (psycopg.errors.InternalError_, psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject):
+            continue
+    return _execute(engine, password)
+
+
+def _execute(engine: sa.Engine, password: str) -> bool:
+    """Everything in one transaction; False where the role is there, but not ours to alter."""
     with engine.begin() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(locks.ROLES)))
-        is_known = connection.execute(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": BI_ROLE}).first()
-        cursor = connection.connection.cursor()
+        psycopg_connection = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        cursor = psycopg_connection.cursor()
+        is_known, database, owner = connection.execute(sa.text(_FOUND), {"role": BI_ROLE, "mart": MART}).one()
+        # The plain password would stand in the server's log wherever that shows statements, or refuses this one.
+        verifier = psycopg_connection.pgconn.encrypt_password(password.encode(), BI_ROLE.encode(), None).decode()
+        names = {"role": BI_ROLE, "mart": MART, "database": database, "owner": owner}
+        values = {"connections": CONNECTIONS, "verifier": verifier, "statement_timeout": STATEMENT_TIMEOUT, "idle_timeout": IDLE_TIMEOUT}
+        parts: dict[str, sql.Composable] = {name: sql.Identifier(text) for name, text in names.items()}
+        parts |= {name: sql.Literal(value) for name, value in values.items()}
         if not is_known:
-            cursor.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(BI_ROLE)))
-        for statement in statements:
-            cursor.execute(statement)
+            cursor.execute(sql.SQL("CREATE ROLE {role}").format(**parts))
+        try:
+            with psycopg_connection.transaction():
+                for statement in _ROLE:
+                    cursor.execute(sql.SQL(statement).format(**parts))
+            is_altered = True
+        except psycopg.errors.InsufficientPrivilege:
+            is_altered = False
+        for statement in _RIGHTS:
+            cursor.execute(sql.SQL(statement).format(**parts))
+        return is_altered
+
+
+def bi_problem(settings: Settings) -> str | None:
+    """Why BI tools and the dashboards cannot, or should not, read with the role, in words; None if all is well. Changes nothing.
+
+    Raises:
+        SettingError: `PND_DATABASE_URL` is no Postgres address.
+        DatabaseError: the embedded server does not start, or the role was never made; says what to do.
+    """
+    engine = sa.create_engine(bi_url(settings), poolclass=sa.NullPool, connect_args={"connect_timeout": 10})
+    limits = "SELECT current_setting('default_transaction_read_only') = 'on' AND current_setting('statement_timeout') <> '0'"
+    try:
+        with engine.connect() as connection:
+            is_limited = connection.exec_driver_sql(limits).scalar()
+    except SQLAlchemyError as error:
+        return f"the role {BI_ROLE} cannot log in: {_reason(error)}"
+    return None if is_limited else f"the role {BI_ROLE} has no limits of its own"
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", error)).strip().splitlines()[0]
 
 
 def bi_url(settings: Settings) -> sa.URL:

@@ -1,14 +1,13 @@
-"""`python -m pnd_dagster.warehouse.prepare`: the manifest that the graph is made of. Needs neither database nor network."""
+"""The manifest that the graph is made of, parsed by dbt. Needs neither database nor network."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from pnd_dagster.errors import PndError, SourceError
+from pnd_dagster.errors import SourceError
 from pnd_dagster.warehouse.project import EXECUTABLE, MANIFEST, PROJECT_DIR, manifest_problem, offline, source_hash
 
 
@@ -39,10 +38,3 @@ def prepare(*, force: bool = False) -> bool:
         (output / "target" / "manifest.json").replace(MANIFEST)
         marked.replace(MANIFEST.with_suffix(".sha256"))
     return True
-
-
-if __name__ == "__main__":
-    try:
-        print("parsed the dbt project" if prepare() else "the manifest is up to date", file=sys.stderr)  # noqa: T201
-    except PndError as error:
-        sys.exit(str(error))

@@ -14,7 +14,8 @@ from pnd_dagster.storage import database_url
 _PACKAGED, _CHECKOUT = Path(__file__).parent / "dbt", Path(__file__).parents[2] / "dbt"
 PROJECT_DIR = _PACKAGED if (_PACKAGED / "dbt_project.yml").exists() else _CHECKOUT
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
-"""What the graph is made of: made by `python -m pnd_dagster.warehouse.prepare`, never when definitions are imported."""
+GRAPH = MANIFEST.with_name("graph.json")
+"""The project as dbt parsed it, and what dagster-dbt makes of it: by `python -m pnd_dagster.resources.dbt_graph`, never on import."""
 
 EXECUTABLE = Path(sys.executable).parent / "dbt"
 _SOURCE_HASH = PROJECT_DIR / "target" / "manifest.sha256"
@@ -23,6 +24,8 @@ _WRITTEN_BY_DBT = ("target", "logs", "dbt_packages")
 
 def environment(settings: Settings) -> dict[str, str]:
     """Variables that dbt/profiles.yml reads, with the password; for dbt's own process only.
+
+    What else the address asks for, e.g. `sslmode=verify-full`, reaches dbt's driver as the variables that libpq has for it.
 
     Raises:
         SettingError: `PND_DATABASE_URL` is no Postgres address.
@@ -35,6 +38,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "PND_DBT_USER": url.username or "",
         "DBT_ENV_SECRET_PND_PASSWORD": url.password or "",
         "PND_DBT_DATABASE": str(url.database),
+        **{f"PG{name.replace('_', '').upper()}": str(value) for name, value in url.query.items() if name not in ("host", "port")},
         **offline(settings.home / "dbt"),
     }
 
@@ -62,9 +66,9 @@ def source_hash() -> str:
 
 
 def manifest_problem() -> str | None:
-    """Why the manifest does not serve, in words; None if it does. The remedy is `python -m pnd_dagster.warehouse.prepare`."""
-    if not MANIFEST.exists():
-        return f"{MANIFEST} is missing: the group `warehouse` is left out of the graph"
+    """Why the manifest does not serve, in words; None if it does. The remedy is `python -m pnd_dagster.resources.dbt_graph`."""
+    if missing := [str(path) for path in (MANIFEST, GRAPH) if not path.exists()]:
+        return f"{missing[0]} is missing: the group `warehouse` is left out of the graph"
     if PROJECT_DIR == _CHECKOUT and (not _SOURCE_HASH.exists() or _SOURCE_HASH.read_text() != source_hash()):
         return "the manifest is older than the dbt project: the graph shows the marts as they were"
     return None

@@ -13,7 +13,7 @@ from pnd_dagster.definitions import build_defs
 
 HEAVY = (
     *("torch", "transformers", "ccxt", "telethon", "sklearn", "xgboost", "great_expectations", "matplotlib", "dateparser"),
-    *("openai", "onnxruntime", "tokenizers", "peft", "cv2", "rapidocr"),
+    *("openai", "onnxruntime", "tokenizers", "peft", "cv2", "rapidocr", "dagster_dbt", "dbt", "agate", "sqlglot"),
 )
 
 # Assets that are files and figures, no tables of the database.

@@ -7,29 +7,39 @@
 ) }}
 
 {% if is_incremental() -%}
--- Days are built anew as a whole: the last ones, those of candles that are new, and those whose filter decisions came or changed sides.
-with touched as (
-    select day from {{ ref('stg_candle') }}
-    where ingested_at >= (
-        select coalesce(max(known_through_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' from {{ this }}
-    )
+-- Days are built anew as a whole: the last ones, those of candles and capitalisations that are new, those whose filter decisions are others
+-- than were taken in, and those whose markets have been found, linked or told apart since.
+with news as (
+    select least(coalesce(max(known_through_at), '-infinity'), now()) - interval '{{ var("lookback_hours") }} hours' as since
+    from {{ this }}
+),
+
+touched as (
+    select day from {{ ref('stg_candle') }} where ingested_at >= (select since from news)
     union
-    select day from {{ ref('stg_cap_day') }}
-    where ingested_at >= (
-        select coalesce(max(known_through_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' from {{ this }}
-    )
+    select day from {{ ref('stg_cap_day') }} where ingested_at >= (select since from news)
     union
     select day from (
-        select day, count(distinct (exchange, pair)) as decided, count(distinct (exchange, pair)) filter (where is_candidate) as candidates
-        from {{ ref('stg_candidate') }}
-        group by day
+        select exchange, pair, day, instrument_id, coin_id, is_candidate, reason, market_cap_usd from ({{ decisions() }}) as decided
         except
-        select day, count(filter_reason), count(*) filter (where is_candidate)
+        select
+            exchange, pair, day, instrument_id, coin_id, is_candidate, filter_reason,
+            case when cap_source is distinct from 'coincodex' then market_cap_usd end
         from {{ this }}
-        group by day
     ) as differing
     union
-    select generate_series(max(day) - {{ var("lookback_days") }}, max(day), interval '1 day')::date from {{ this }}
+    select kept.day
+    from {{ this }} as kept
+    left join {{ ref('stg_instrument') }} as instrument
+        on kept.exchange = instrument.exchange
+        and kept.pair = instrument.pair
+        and (instrument.valid_to is null or {{ utc_day('instrument.valid_to') }} >= kept.day)
+    where kept.filter_reason is null
+    group by kept.exchange, kept.pair, kept.day, kept.instrument_id, kept.coin_id
+    having kept.instrument_id is distinct from case when count(*) = 1 then min(instrument.instrument_id) end
+        or kept.coin_id is distinct from case when count(*) = 1 then min(instrument.coin_id) end
+    union
+    select (select max(day) from {{ this }}) - back from generate_series(0, {{ var("lookback_days") }}) as back
 ),
 {%- else -%}
 with touched as (
@@ -43,12 +53,8 @@ candle as (
     select * from {{ ref('stg_candle') }} where day in (select day from touched)
 ),
 
--- A market that was delisted and listed again on one day has two decisions: the one that is in counts.
 candidate as (
-    select distinct on (exchange, pair, day) *
-    from {{ ref('stg_candidate') }}
-    where day in (select day from touched)
-    order by exchange, pair, day, is_candidate desc, instrument_id
+    {{ decisions('where day in (select day from touched)') }}
 ),
 
 market as (
@@ -68,14 +74,21 @@ listed as (
     having count(*) = 1
 ),
 
--- LunarCrush has ids of its own: its coin is ours if symbol and name are the same, and no other of its coins is called so.
+coin as (
+    select upper(symbol) as symbol, lower(name) as name, min(coin_id) as coin_id
+    from {{ ref('stg_coin') }}
+    group by upper(symbol), lower(name)
+    having count(*) = 1
+),
+
+-- LunarCrush has ids of its own: its coin is ours if symbol and name are the same, and no other coin of its or ours is called so.
 social as (
     select
         coin.coin_id,
         told.day,
         min(told.lunarcrush_id) as lunarcrush_id
     from {{ ref('stg_social_day') }} as told
-    inner join {{ ref('stg_coin') }} as coin on told.symbol = upper(coin.symbol) and told.name = lower(coin.name)
+    inner join coin on told.symbol = coin.symbol and told.name = coin.name
     where told.day in (select day from touched)
     group by coin.coin_id, told.day
     having count(*) = 1
@@ -85,7 +98,7 @@ social as (
 cap as (
     select coin.coin_id, told.day, min(told.market_cap_usd) as market_cap_usd
     from {{ ref('stg_cap_day') }} as told
-    inner join {{ ref('stg_coin') }} as coin on told.symbol = upper(coin.symbol) and told.name = lower(coin.name)
+    inner join coin on told.symbol = coin.symbol and told.name = coin.name
     where told.day in (select day from touched)
     group by coin.coin_id, told.day
     having count(*) = 1

@@ -3,6 +3,7 @@
     incremental_strategy='delete+insert',
     unique_key='hour_end_at',
     on_schema_change='fail',
+    full_refresh=false,
     indexes=[{'columns': ['exchange', 'hour_end_at'], 'unique': true}]
 ) }}
 
@@ -17,7 +18,7 @@ with bucket as (
     where {{ hour_end }} in (
         select {{ hour_end }} from {{ ref('stg_bucket_commit') }}
         where committed_at >= (
-            select coalesce(max(hour_end_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' from {{ this }}
+            select least(coalesce(max(hour_end_at), '-infinity'), now()) - interval '{{ var("lookback_hours") }} hours' from {{ this }}
         )
     )
     {%- endif %}

@@ -15,4 +15,4 @@ select
     released.channel_id = event.channel_ids[1] as is_first,
     released.message_count::integer as message_count
 from released
-inner join {{ ref('stg_event') }} as event on released.event_id = event.event_id
+inner join {{ ref('fct_pump_event') }} as event on released.event_id = event.event_id

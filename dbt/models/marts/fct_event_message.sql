@@ -37,7 +37,7 @@ select
     message.media_type,
     message.is_deleted
 from evidence
-inner join {{ ref('stg_event') }} as event on evidence.event_id = event.event_id
+inner join {{ ref('fct_pump_event') }} as event on evidence.event_id = event.event_id
 inner join message on evidence.channel_id = message.channel_id and evidence.message_id = message.message_id
 left join {{ ref('int_channel_title') }} as title on evidence.channel_id = title.channel_id
 left join {{ ref('labels') }} as labels on message.label_id = labels.label_id

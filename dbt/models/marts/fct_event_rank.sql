@@ -4,7 +4,7 @@
     unique_key='event_id',
     on_schema_change='fail',
     full_refresh=false,
-    post_hook="{{ remove_lost_events() }}",
+    post_hook=["{{ rename_merged_events() }}", "{{ remove_lost_events() }}"],
     indexes=[{'columns': ['event_id', 'bucket_end_at'], 'unique': true}]
 ) }}
 

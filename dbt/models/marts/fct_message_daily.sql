@@ -7,9 +7,9 @@
 ) }}
 
 {% if is_incremental() -%}
--- Days of channels in which a revision or a label is new; each is built anew as a whole.
+-- Days of channels in which a revision or a label is new, or a label was taken back; each is built anew as a whole.
 with news as (
-    select coalesce(max(known_through_at), '-infinity') - interval '{{ var("lookback_hours") }} hours' as since
+    select least(coalesce(max(known_through_at), '-infinity'), now()) - interval '{{ var("lookback_hours") }} hours' as since
     from {{ this }}
 ),
 
@@ -25,6 +25,20 @@ touched as (
         and given.message_id = revision.message_id
         and given.revision_id = revision.revision_id
     where given.labelled_at >= (select since from news)
+    union
+    select channel_id, day
+    from {{ this }} as kept
+    left join (
+        select revision.channel_id, {{ utc_day('revision.occurred_at') }} as day, count(*) as label_count
+        from {{ ref('stg_message_label') }} as given
+        inner join {{ ref('stg_message_revision') }} as revision
+            on given.channel_id = revision.channel_id
+            and given.message_id = revision.message_id
+            and given.revision_id = revision.revision_id
+        where given.counts and revision.kind = 'message'
+        group by revision.channel_id, {{ utc_day('revision.occurred_at') }}
+    ) as labelled using (channel_id, day)
+    where kept.label_count <> coalesce(labelled.label_count, 0)
 ),
 
 revision as (
@@ -54,6 +68,7 @@ select
     count(*) filter (where label_id = {{ loop.index0 }})::integer as {{ name }}_count,
     {% endfor -%}
     count(*) filter (where label_id is null)::integer as unlabelled_count,
+    coalesce(sum(label_count), 0)::integer as label_count,
     max(known_through_at) as known_through_at
 from message
 group by channel_id, {{ utc_day('occurred_at') }}

@@ -4,6 +4,7 @@ import pytest
 
 from pnd_dagster.cli.doctor import Finding, examine
 from pnd_dagster.settings import Settings
+from pnd_dagster.warehouse import project
 
 
 def finding(subject: str) -> Finding:
@@ -50,3 +51,13 @@ def test_the_channels_alerts_go_to_are_listed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PND_ALERT_WEBHOOK_URL", "http://127.0.0.1:9/hook")
     monkeypatch.setenv("PND_ALERT_WEBHOOK_SECRET", "made up")
     assert "webhook" in finding("alerts").detail
+
+
+def test_a_warehouse_that_bi_tools_cannot_read_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "manifest_problem", lambda: None)
+    found = finding("warehouse")
+    assert (found.state, found.remedy) == ("off", "pnd db bi")
+    monkeypatch.setenv("PND_BI_PASSWORD", "of somebody else")
+    found = finding("warehouse")
+    assert (found.state, found.remedy) == ("broken", "pnd db bi")
+    assert "cannot log in" in found.detail

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pnd_dagster.errors import DatabaseError
 from pnd_dagster.settings import Settings, load_settings
-from pnd_dagster.storage import roles
-from pnd_dagster.storage.roles import bi_url, ensure_bi_role
+from pnd_dagster.storage import create_engine, embedded, roles
+from pnd_dagster.storage.roles import bi_problem, bi_url, ensure_bi_role
 
 
 @pytest.fixture
@@ -106,8 +108,71 @@ def test_a_password_is_made_once_in_a_file_that_only_its_owner_reads(own_home: P
     engine.dispose()
 
 
-def test_a_user_who_may_not_make_roles_is_told_what_to_do(engine: sa.Engine, settings: Settings, bi: sa.Engine) -> None:
-    with pytest.raises(DatabaseError, match=r"cannot make the role pnd_bi: permission denied.*let an administrator run `pnd db bi`"):
-        ensure_bi_role(
-            sa.create_engine(bi.url, connect_args={"options": "-c default_transaction_read_only=off"}, poolclass=sa.NullPool), settings
-        )
+@pytest.fixture
+def outside(test_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], Settings]]:
+    """Makes settings of a user who owns a database of a server that is not his, where no role for BI is known yet."""
+    server = embedded.start(test_home)
+    name = f"outside_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    monkeypatch.setattr(roles, "BI_ROLE", f"bi_{name}")
+    admin = sa.create_engine(create_engine(server.url("postgres")).url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+
+    def made(attribute: str) -> Settings:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN {attribute} PASSWORD 'his'")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} OWNER {name}")
+        url = sa.make_url(server.url(name)).set(username=name, password="his").render_as_string(hide_password=False)
+        with create_engine(url).begin() as connection:
+            connection.exec_driver_sql("CREATE SCHEMA raw")
+        return load_settings(database_url=url, bi_password="secret-of-bi", home=tmp_path)
+
+    yield made
+    create_engine(server.url(name)).dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.exec_driver_sql(f"DROP ROLE IF EXISTS bi_{name}")
+        connection.exec_driver_sql(f"DROP ROLE {name}")
+
+
+def _engine(settings: Settings) -> sa.Engine:
+    assert settings.database_url
+    return create_engine(settings.database_url.get_secret_value())
+
+
+def _reads_what_comes(settings: Settings) -> bool:
+    with _engine(settings).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE mart.later AS SELECT 1 AS one")
+    with sa.create_engine(bi_url(settings), poolclass=sa.NullPool).connect() as connection:
+        return connection.exec_driver_sql("SELECT one FROM later").scalar() == 1
+
+
+def test_a_user_who_may_make_roles_but_is_no_superuser_makes_it(outside: Callable[[str], Settings]) -> None:
+    settings = outside("CREATEROLE")
+    ensure_bi_role(_engine(settings), settings)
+    ensure_bi_role(_engine(settings), settings)
+    assert bi_problem(settings) is None
+    assert _reads_what_comes(settings)
+
+
+def test_a_user_who_may_not_make_roles_is_told_who_can_and_uses_what_that_one_made(
+    outside: Callable[[str], Settings], test_home: Path
+) -> None:
+    settings = outside("NOCREATEROLE")
+    engine = _engine(settings)
+    with pytest.raises(DatabaseError, match=r"cannot make the role bi_\w+: permission denied.*let an administrator run `pnd db bi`"):
+        ensure_bi_role(engine, settings)
+    assert "cannot log in" in str(bi_problem(settings))
+
+    server = embedded.start(test_home)
+    ensure_bi_role(create_engine(server.url("postgres")), settings)
+    with pytest.raises(DatabaseError, match="has no limits of its own, and is not ours to alter; let an administrator"):
+        ensure_bi_role(engine, settings)
+    ensure_bi_role(create_engine(server.url(str(engine.url.database))), settings)
+    ensure_bi_role(engine, settings)
+    assert _reads_what_comes(settings)
+
+    other = settings.model_copy(update={"bi_password": SecretStr("of another installation")})
+    with pytest.raises(DatabaseError, match=r"cannot log in: .*password authentication failed.*let an administrator"):
+        ensure_bi_role(engine, other)
+    assert "secret-of-bi" not in (test_home / "postgres" / "server.log").read_text()
+    with create_engine(server.url("postgres")).begin() as connection:
+        connection.exec_driver_sql(f"DROP OWNED BY {roles.BI_ROLE}; REVOKE ALL ON DATABASE postgres FROM {roles.BI_ROLE}; DROP SCHEMA mart")

@@ -15,6 +15,7 @@ HOSTILE = '<img src=x onerror="alert(1)"> =HYPERLINK("http://x.invalid";"win") *
 RELEASED = datetime(2026, 1, 1, 23, 59, 50, tzinfo=UTC)
 START = datetime(2026, 1, 2, tzinfo=UTC)
 KNOWN = datetime(2026, 1, 3, tzinfo=UTC)
+LONG_AGO = date(2025, 3, 5)
 Z = [9.26, 4.0, 3.0, 0.5, *[float("nan")] * (len(DEFAULT.columns) - 5), 12_000.0]
 
 
@@ -55,7 +56,8 @@ def candidate(instrument: int, day: date, pair: str = "ABC/USDT", **changed: Any
     return row | changed
 
 
-def _instrument(number: int, exchange: str, base: str, **changed: Any) -> dict[str, Any]:
+def instrument(number: int, exchange: str, base: str, **changed: Any) -> dict[str, Any]:
+    """A row of core.instruments."""
     row: dict[str, Any] = {"instrument_id": number, "exchange": exchange, "market_id": f"{base}-{number}", "symbol": f"{base}/USDT"}
     row |= {"base_symbol": base, "quote_symbol": "USDT", "base_id": base, "quote_id": "USDT", "is_derivative": False}
     return row | {"valid_from": datetime(2025, 6, 1, tzinfo=UTC), "valid_to": None} | changed
@@ -121,7 +123,7 @@ def _rows() -> list[tuple[sa.Table, list[dict[str, Any]]]]:
                 message(1, 1, RELEASED - timedelta(hours=12), "Pump tomorrow at midnight"),
                 message(1, 2, RELEASED, f"The coin is ABC {HOSTILE}"),
                 message(2, 7, later, "ABC"),
-                message(3, 9, later, "good morning"),
+                message(3, 9, later, "good morning", ingested_at=datetime(2099, 1, 1, tzinfo=UTC)),
                 message(3, 10, later, "gone", 1),
                 message(3, 10, later, "", 2, is_deleted=True, edited_at=KNOWN),
             ],
@@ -179,10 +181,10 @@ def _rows() -> list[tuple[sa.Table, list[dict[str, Any]]]]:
         (
             tables.INSTRUMENTS,
             [
-                _instrument(1, "kucoin", "ABC"),
-                _instrument(2, "mexc", "DUP"),
-                _instrument(3, "mexc", "DUP"),
-                _instrument(4, "kucoin", "GONE", valid_to=datetime(2025, 12, 1, tzinfo=UTC)),
+                instrument(1, "kucoin", "ABC"),
+                instrument(2, "mexc", "DUP"),
+                instrument(3, "mexc", "DUP"),
+                instrument(4, "kucoin", "GONE", valid_to=datetime(2025, 12, 1, tzinfo=UTC)),
             ],
         ),
         (
@@ -197,7 +199,10 @@ def _rows() -> list[tuple[sa.Table, list[dict[str, Any]]]]:
         (
             tables.OHLCV_DAILY,
             [candle("kucoin", "ABC/USDT", day) for day in (date(2026, 1, 2), date(2026, 1, 3))]
-            + [candle("mexc", "DUP/USDT", date(2026, 1, 2), quote_volume=7.0)],
+            + [
+                candle("mexc", "DUP/USDT", date(2026, 1, 2), quote_volume=7.0),
+                candle("kucoin", "NEW/USDT", LONG_AGO + timedelta(days=1), ingested_at=old),
+            ],
         ),
         (
             tables.COINCODEX_DAILY,
@@ -214,7 +219,7 @@ def _rows() -> list[tuple[sa.Table, list[dict[str, Any]]]]:
                 for day in (date(2026, 1, 2), date(2026, 1, 3))
             ],
         ),
-        (tables.CANDIDATE_COINS, [candidate(1, date(2026, 1, 1)), candidate(1, date(2026, 1, 2))]),
+        (tables.CANDIDATE_COINS, [candidate(1, day) for day in (LONG_AGO, date(2026, 1, 1), date(2026, 1, 2))]),
         (
             tables.ORDER_BOOK_METRICS,
             [

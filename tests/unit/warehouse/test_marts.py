@@ -2,42 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import mart_scene as scene
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from assets import warehouse
 from pnd_dagster import tables
 from pnd_dagster.errors import DatabaseError
 from pnd_dagster.events.fulfilment import pump_of
 from pnd_dagster.ranking.explanation import explain, in_words
 from pnd_dagster.ranking.rules import DEFAULT
+from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.settings import Settings
 from pnd_dagster.storage.schema import upgrade
+from pnd_dagster.warehouse import build as build_module
 from pnd_dagster.warehouse.build import build
 
-GROWING = ("fct_message_daily", "fct_coin_day", "fct_collection_hour", "fct_ranking")
-OUTLIVING = ("fct_event_market", "fct_event_rank", "fct_event_zscore")
+GROWING = ("fct_message_daily", "fct_coin_day", "fct_ranking")
+OUTLIVING = ("fct_event_market", "fct_event_rank", "fct_event_zscore", "fct_collection_hour")
 WITHOUT_TESTS = ("--resource-type", "model", "--select")
 Rows = Callable[[str], list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def empty(mart_engine: sa.Engine, mart_settings: Settings) -> dict[str, set[str]]:
     """Everything built and tested on an empty database: statuses by kind."""
     built = build(mart_engine, mart_settings)
     return {kind: set(built.filter(kind=kind)["status"]) for kind in built["kind"].unique()}
 
 
-@pytest.fixture(scope="module")
-def rows(empty: dict[str, set[str]], mart_engine: sa.Engine, mart_settings: Settings) -> Rows:
-    """Rows of a mart, after the scene came into the empty database."""
+@pytest.fixture(scope="package")
+def warm(empty: dict[str, set[str]]) -> Iterator[None]:
+    """From here on dbt runs in this process, once the command itself has built everything: importing it takes seconds each time."""
+    from dbt.cli.main import dbtRunner
+    from dbt_common.events.base_types import EventMsg
+    from dbt_common.events.functions import msg_to_json
+
+    @contextmanager
+    def lines(command: Sequence[str], variables: Mapping[str, str]) -> Generator[Iterable[str]]:
+        said: list[EventMsg] = []
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            dbtRunner(callbacks=[said.append]).invoke(list(command[1:]))
+        yield [msg_to_json(event) for event in said]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(build_module, "_lines", lines)
+        yield
+
+
+@pytest.fixture(scope="package")
+def graph_run(warm: None, mart_engine: sa.Engine, mart_settings: Settings) -> dg.ExecuteInProcessResult:
+    """The graph's own build of the marts and their checks, after the scene came into the empty database."""
+    assert mart_settings.database_url
     scene.fill(mart_engine)
-    build(mart_engine, mart_settings, "--select", "path:models/marts", "path:tests", "--exclude-resource-type", "unit_test")
+    graph = warehouse.marts
+    wanted = dg.AssetSelection.assets(*[key for key in graph.keys if key.path[0] == "mart"])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PND_DATABASE_URL", mart_settings.database_url.get_secret_value())
+        patched.setenv("PND_BI_PASSWORD", "read-only")
+        patched.setenv("PND_HOME", str(mart_settings.home))
+        return dg.materialize(
+            [graph],
+            selection=wanted,
+            resources={"database": DatabaseResource()},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+
+
+@pytest.fixture(scope="package")
+def rows(graph_run: dg.ExecuteInProcessResult, mart_engine: sa.Engine) -> Rows:
+    """Rows of a mart that was built of the scene."""
     return lambda mart: read(mart_engine, mart)
 
 
@@ -53,6 +97,24 @@ def only(rows: list[dict[str, Any]], **wanted: object) -> dict[str, Any]:
 
 def test_a_fresh_installation_builds_and_passes_every_test(empty: dict[str, set[str]]) -> None:
     assert empty == {"seed": {"success"}, "model": {"success"}, "test": {"pass"}, "unit_test": {"pass"}, "exposure": {"no-op"}}
+
+
+def test_a_run_of_the_graph_builds_what_is_selected_counts_rows_and_checks(graph_run: dg.ExecuteInProcessResult) -> None:
+    counted = {
+        event.asset_key.path[-1]: event.materialization.metadata.get("dagster/row_count")
+        for event in graph_run.get_asset_materialization_events()
+        if event.asset_key
+    }
+    assert {name: count and count.value for name, count in counted.items()}.items() >= {
+        "fct_pump_event": 5,
+        "fct_labeller_label": 3,
+        "fct_watch": None,
+    }.items()
+    assert counted.keys() == {key.path[-1] for key in warehouse.marts.keys if key.path[0] == "mart"}
+    checks = graph_run.get_asset_check_evaluations()
+    assert {check.check_name for check in checks} >= {"unique_fct_pump_event_event_id", "every_message_is_counted_once"}
+    assert all(check.passed for check in checks)
+    assert "DBT_ENV_SECRET_PND_PASSWORD" not in os.environ
 
 
 def test_an_event_has_its_pump_its_watch_its_coin_and_its_standing(rows: Rows) -> None:
@@ -92,7 +154,11 @@ def test_what_several_markets_or_coins_share_repeats_no_row_and_is_left_open(row
     assert len(rows("fct_pump_event")) == 5
     assert only(rows("fct_pump_event"), event_id="several markets")["instrument_id"] is None
     days = rows("fct_coin_day")
-    assert [(row["pair"], row["day"].day) for row in days] == [("ABC/USDT", 1), ("ABC/USDT", 2), ("ABC/USDT", 3), ("DUP/USDT", 2)]
+    assert [(row["pair"], row["day"].day) for row in days] == [
+        *[("ABC/USDT", day) for day in (5, 1, 2, 3)],
+        ("NEW/USDT", 6),
+        ("DUP/USDT", 2),
+    ]
     assert only(days, pair="ABC/USDT", day=date(2026, 1, 2))["interactions"] == 70
     assert only(days, pair="DUP/USDT")["instrument_id"] is None
     assert {row["coin_id"]: row["symbol_coin_count"] for row in rows("dim_coin")} == {100: 2, 101: 2}
@@ -172,14 +238,20 @@ def test_late_news_reach_old_days_a_full_build_says_the_same_and_what_retention_
     with mart_engine.connect() as connection:
         oid = connection.execute(sa.text("SELECT 'mart.fct_scheduled_pump'::regclass::oid")).scalar_one()
 
-    later = datetime(2026, 2, 1, tzinfo=UTC)
+    later = datetime.now(UTC)
     old = datetime(2025, 1, 1, 12, tzinfo=UTC)
     with mart_engine.begin() as connection:
         connection.execute(sa.insert(tables.TELEGRAM_MESSAGES), [scene.message(1, 90, old, "an old one", ingested_at=later)])
         human = scene.label(3, 9, 2, labeller="human:a", labelled_at=later)
         connection.execute(sa.insert(tables.MESSAGE_LABELS), [human])
+        connection.execute(sa.delete(tables.MESSAGE_LABELS).where(tables.MESSAGE_LABELS.c.channel_id == 2))
         connection.execute(sa.insert(tables.OHLCV_DAILY), [scene.candle("kucoin", "ABC/USDT", old.date(), ingested_at=later)])
         connection.execute(sa.insert(tables.CANDIDATE_COINS), [scene.candidate(1, date(2025, 2, 1))])
+        of = tables.CANDIDATE_COINS.c
+        connection.execute(sa.update(tables.CANDIDATE_COINS).where(of.as_of_date == scene.LONG_AGO).values(market_cap_usd=9e6))
+        connection.execute(sa.insert(tables.INSTRUMENTS), [scene.instrument(5, "kucoin", "NEW")])
+        link = {"instrument_id": 5, "coin_id": 101, "method": "name", "rivals": [], "reason": "same name", "linked_at": scene.KNOWN}
+        connection.execute(sa.insert(tables.COIN_LINKS), [link])
         tick = connection.execute(sa.select(tables.RANKING_TICKS)).mappings().one()
         connection.execute(
             sa.insert(tables.RANKING_TICKS), [{**tick, "ranking_id": 4, "bucket_end_at": scene.RELEASED - timedelta(minutes=1)}]
@@ -190,25 +262,53 @@ def test_late_news_reach_old_days_a_full_build_says_the_same_and_what_retention_
     grown = {mart: read(mart_engine, mart) for mart in GROWING}
     assert only(grown["fct_message_daily"], day=old.date())["unlabelled_count"] == 1
     assert only(grown["fct_message_daily"], channel_id=3)["release_count"] == 1
+    taken_back = only(grown["fct_message_daily"], channel_id=2)
+    assert (taken_back["release_count"], taken_back["unlabelled_count"], taken_back["label_count"]) == (0, 1, 0)
     assert {row["day"] for row in grown["fct_coin_day"]} >= {old.date(), date(2025, 2, 1)}
+    assert only(grown["fct_coin_day"], pair="ABC/USDT", day=scene.LONG_AGO)["market_cap_usd"] == 9e6
+    found = only(grown["fct_coin_day"], pair="NEW/USDT")
+    assert (found["instrument_id"], found["coin_id"]) == (5, 101)
     assert {row["ranking_id"] for row in grown["fct_ranking"]} == {4, 5}
-    with mart_engine.begin() as connection:
-        assert connection.execute(sa.text("SELECT 'mart.fct_scheduled_pump'::regclass::oid")).scalar_one() == oid, "replaced in place"
-        for table in (tables.ORDER_BOOK_METRICS, tables.TRADE_METRICS, tables.TARGET_RANKINGS):
-            connection.execute(sa.delete(table))
+
     outliving = {mart: read(mart_engine, mart) for mart in OUTLIVING}
     assert all(outliving.values())
-    build(mart_engine, mart_settings, "--full-refresh", *WITHOUT_TESTS, *GROWING, *OUTLIVING)
+    with mart_engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT 'mart.fct_scheduled_pump'::regclass::oid")).scalar_one() == oid, "replaced in place"
+        for table in (tables.ORDER_BOOK_METRICS, tables.TRADE_METRICS, tables.TARGET_RANKINGS, tables.BUCKET_COMMITS):
+            connection.execute(sa.delete(table))
+        for table in (tables.PUMP_EVENTS, tables.PUMP_RELEASES):
+            connection.execute(sa.update(table).where(table.c.event_id == "event").values(event_id="of earlier evidence"))
+        event = tables.PUMP_EVENTS.c
+        aliases = sa.update(tables.PUMP_EVENTS).where(event.event_id == "of earlier evidence").values(aliases=["event", "merged"])
+        connection.execute(aliases)
+    build(mart_engine, mart_settings, "--full-refresh", *WITHOUT_TESTS, *GROWING, *OUTLIVING, "fct_pump_event")
     assert {mart: read(mart_engine, mart) for mart in GROWING} == grown
-    assert {mart: read(mart_engine, mart) for mart in OUTLIVING} == outliving
+    renamed = {"event": "of earlier evidence"}
+    assert {mart: read(mart_engine, mart) for mart in OUTLIVING} == {
+        mart: [row | {"event_id": renamed[row["event_id"]]} if "event_id" in row else row for row in before]
+        for mart, before in outliving.items()
+    }
 
 
-def test_what_dbt_refuses_is_told_in_one_line(rows: Rows, mart_engine: sa.Engine, mart_settings: Settings) -> None:
+def test_what_dbt_refuses_is_told_in_one_line_and_what_came_meanwhile_is_no_failure(
+    rows: Rows, mart_engine: sa.Engine, mart_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(engine: sa.Engine, settings: Settings) -> None:
+        raise DatabaseError("no such right")
+
+    monkeypatch.setattr(build_module, "ensure_bi_role", refused)
+    now = datetime.now(UTC)
     with mart_engine.begin() as connection:
         connection.exec_driver_sql("DROP VIEW staging.stg_vendor_day CASCADE")
+        event = dict(connection.execute(sa.select(tables.PUMP_EVENTS).limit(1)).mappings().one())
+        event |= {"event_id": "just now", "released_at": now, "last_released_at": now, "aliases": []}
+        connection.execute(sa.insert(tables.PUMP_EVENTS), [event])
+        connection.execute(sa.insert(tables.TELEGRAM_MESSAGES), [scene.message(1, 91, now, "just now", ingested_at=now)])
     with pytest.raises(DatabaseError, match=r"model fct_vendor_day: .*stg_vendor_day. does not exist") as raised:
-        build(mart_engine, mart_settings, *WITHOUT_TESTS, "fct_vendor_day")
+        build(mart_engine, mart_settings, "--select", "fct_vendor_day", "path:tests")
     assert "\n" not in str(raised.value)
+    assert "more)" not in str(raised.value)
+    assert "no such right" in caplog.text
 
 
 def test_a_migration_is_not_held_up_by_the_views(rows: Rows, mart_engine: sa.Engine) -> None:

@@ -76,7 +76,8 @@ def test_every_mart_keeps_a_contract_and_describes_every_column(manifest: dict[s
 
 
 def test_every_page_of_the_dashboard_says_what_it_reads(manifest: dict[str, Any]) -> None:
-    assert {exposure["name"] for exposure in manifest["exposures"].values()} == {"radar", "events", "channels", "models", "pipeline"}
+    pages = {"radar", "events", "outcomes", "channels", "coins", "models", "pipeline"}
+    assert {exposure["name"] for exposure in manifest["exposures"].values()} == pages
 
 
 def test_only_staging_reads_the_platforms_tables(manifest: dict[str, Any]) -> None:
@@ -112,3 +113,10 @@ def test_dbt_gets_the_address_in_variables_and_the_password_where_its_logs_leave
     assert wanted.items() <= variables.items()
     assert {name for name, value in variables.items() if "p@ss" in value} == {"DBT_ENV_SECRET_PND_PASSWORD"}
     assert variables["DBT_SEND_ANONYMOUS_USAGE_STATS"] == "false"
+
+
+def test_what_else_the_address_asks_for_reaches_dbts_driver(tmp_path: Path) -> None:
+    address = "postgresql://me@db.invalid/name?sslmode=verify-full&sslrootcert=/ca.pem&channel_binding=require"
+    variables = environment(load_settings(database_url=address, home=tmp_path))
+    wanted = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/ca.pem", "PGCHANNELBINDING": "require"}
+    assert wanted.items() <= variables.items()
