@@ -10,7 +10,7 @@ from pathlib import Path
 import vizro.models as vm
 from dash import html
 from dash.development.base_component import Component
-from flask import Flask
+from flask import Flask, redirect
 from vizro import Vizro
 
 from dashboards.marts import Marts
@@ -23,8 +23,9 @@ class _Dashboard(vm.Dashboard):
     """The frame, with both clocks in its head: what a page calls local is the zone named here."""
 
     def custom_header(self) -> Component:
-        clock = ["UTC ", html.B(**data("clock", "utc")), " · ", html.Span(**data("clock", "zone")), " (local) "]
-        return html.Div([*clock, html.B(**data("clock", "local"))], className="pnd-clock")
+        utc = html.Div(["UTC ", html.B(**data("clock", "utc"))])
+        local = html.Div([html.Span(**data("clock", "zone")), " (local) ", html.B(**data("clock", "local"))])
+        return html.Div([utc, local], className="pnd-clock")
 
 
 def build_app(marts: Marts, hosts: list[str]) -> Flask:
@@ -54,5 +55,7 @@ def build_app(marts: Marts, hosts: list[str]) -> Flask:
     for board in boards:
         board.connect(vizro.dash, marts)
     server: Flask = vizro.dash.server
+    # Vizro serves its first page under `/` only.
+    server.add_url_rule(f"/{boards[0].name}", boards[0].name, lambda: redirect("/"))
     harden(server, hosts)
     return server

@@ -27,7 +27,7 @@ def figure(x: str = "", y: str = "", **layout: Any) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None, "traceorder": "normal"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None, "traceorder": "normal", "font": {"size": 11}},
         hovermode="closest",
         bargap=0.15,
     )
@@ -42,7 +42,9 @@ def empty(text: str = "no data yet") -> go.Figure:
     made = figure()
     made.update_xaxes(visible=False)
     made.update_yaxes(visible=False)
-    made.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"size": 14, "color": OTHER})
+    made.add_annotation(
+        text=text.replace("`", ""), showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"size": 14, "color": OTHER}
+    )
     return made
 
 

@@ -20,6 +20,11 @@ def label(text: str | None, length: int = 48) -> str:
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"
 
 
+def counted(count: int, word: str) -> str:
+    """A number with its noun, e.g. `1 tick`, `12 ticks`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def iso(at: datetime) -> str:
     """A time as the browser reads it, e.g. 2026-01-31T17:00:00Z."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -44,9 +44,8 @@ def table(
     note_id: str = "",
     key: str = "",
     page_size: int = 10,
-    fit: bool = True,
 ) -> Component:
-    """A tile with a table; its `rowData` is filled later. Cells show text as it is.
+    """A tile with a table; its `rowData` is filled later. Cells show text as it is. Where columns do not fit, it scrolls sideways.
 
     Args:
         component_id: id of the table.
@@ -56,7 +55,6 @@ def table(
         note_id: id of such a line that is filled later.
         key: field that tells rows apart, so that a new answer keeps the place a person scrolled to.
         page_size: rows of a page.
-        fit: False where it has more columns than fit beside each other; it then scrolls sideways.
     """
     grid = dag.AgGrid(
         id=component_id,
@@ -67,12 +65,11 @@ def table(
             "sortable": True,
             "resizable": True,
             "cellDataType": False,
-            "minWidth": 80,
-            "width": 130,
+            "flex": 1,
+            "minWidth": 108,
             "wrapHeaderText": True,
             "autoHeaderHeight": True,
         },
-        columnSize="responsiveSizeToFit" if fit else None,
         dashGridOptions={
             "theme": {"function": "vizroTheme(themeQuartz, agGrid)"},
             "domLayout": "autoHeight",
@@ -102,6 +99,8 @@ def words(field: str, name: str, **options: Any) -> Column:
         "valueFormatter": {"function": "words(params.value)"},
         "tooltipField": field,
         "filter": True,
+        "flex": 2,
+        "minWidth": 125,
     } | options
 
 
@@ -127,27 +126,35 @@ def lasting(field: str, name: str, **options: Any) -> Column:
 
 def flag(field: str, name: str, **options: Any) -> Column:
     """A column of yes and no."""
-    return {"field": field, "headerName": name, "valueFormatter": {"function": "yesNo(params.value)"}, "maxWidth": 110} | options
+    return {
+        "field": field,
+        "headerName": name,
+        "valueFormatter": {"function": "yesNo(params.value)"},
+        "maxWidth": 130,
+        "minWidth": 110,
+    } | options
 
 
 def times(field: str, name: str) -> list[Column]:
     """Two columns of one time: in UTC and in the browser's zone."""
+    wide = {"minWidth": 180, "maxWidth": 200}
     return [
-        {"field": field, "headerName": f"{name} (UTC)", "valueFormatter": {"function": "utc(params.value)"}, "minWidth": 185},
+        {"field": field, "headerName": f"{name} (UTC)", "valueFormatter": {"function": "utc(params.value)"}} | wide,
         {
             "field": field,
             "colId": f"{field}_local",
             "headerName": f"{name} (local)",
             "valueFormatter": {"function": "local(params.value)"},
-            "minWidth": 185,
-        },
+        }
+        | wide,
     ]
 
 
-def select(component_id: str, label: str, *, multi: bool = True, placeholder: str = "all") -> Component:
+def select(component_id: str, label: str, *, multi: bool = True, placeholder: str = "all", clearable: bool = True) -> Component:
     """A drop-down list for the panel on the left; its `options` are filled later."""
+    chosen: Any = dcc.Dropdown(id=component_id, multi=multi, placeholder=placeholder, clearable=clearable, options=[])
     return html.Div(
-        [html.Label(label, htmlFor=component_id), dcc.Dropdown(id=component_id, multi=multi, placeholder=placeholder, options=[])],
+        [html.Label(label, htmlFor=component_id), chosen],
         className="pnd-controls",
     )
 

@@ -1,8 +1,11 @@
 // Times in the browser's zone and running countdowns: `data-local` and `data-countdown` hold an ISO time in UTC.
 // `data-server-now` holds the server's clock at the last answer, so that a wrong clock of the browser does not move the countdown.
+// `data-silent-after` is a line that says so where a page that asks by itself has had no answer for so many seconds.
 (function () {
   const two = (number) => String(number).padStart(2, "0");
   let heard = null;
+  let answer = null;
+  let answeredAt = 0;
   let offset = 0;
 
   window.pndLocal = function (iso, long) {
@@ -24,7 +27,21 @@
     if (element.textContent !== text) element.textContent = text;
   }
 
+  function listen() {
+    document.querySelectorAll("[data-silent-after]").forEach((e) => {
+      const last = document.querySelector("[id$=-answered]");
+      if (!last || last.textContent !== answer) {
+        answer = last && last.textContent;
+        answeredAt = Date.now();
+      }
+      const isSilent = e.dataset.silentAfter && answer && Date.now() - answeredAt > 1000 * e.dataset.silentAfter;
+      const since = new Date(answeredAt).toISOString().slice(11, 19);
+      put(e, isSilent ? `No answer since ${since} UTC: what is shown is old. Does pnd dashboard still run?` : "");
+    });
+  }
+
   function tick() {
+    listen();
     const server = document.querySelector("[data-server-now]");
     if (server && server.dataset.serverNow !== heard) {
       heard = server.dataset.serverNow;
@@ -44,5 +61,15 @@
     });
   }
 
+  // What is drawn anew gets its times before it is seen.
+  let isDue = false;
+  new MutationObserver(() => {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => {
+      isDue = false;
+      tick();
+    });
+  }).observe(document.documentElement, { childList: true, subtree: true });
   setInterval(tick, 250);
 })();

@@ -7,6 +7,7 @@ dagfuncs.number = (value, digits) =>
   value == null ? "–" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 dagfuncs.significant = (value) => (value == null ? "–" : value.toLocaleString("en", { maximumSignificantDigits: 4 }));
 dagfuncs.percent = (value, digits) => (value == null ? "–" : dagfuncs.number(100 * value, digits) + " %");
+dagfuncs.atLeast = (value, isBound) => (value == null ? "–" : (isBound ? "≥ " : "") + dagfuncs.number(value, 0));
 dagfuncs.words = (value) => (value == null || value === "" ? "–" : String(value));
 dagfuncs.yesNo = (value) => (value == null ? "–" : value ? "yes" : "no");
 dagfuncs.lasting = (seconds) => {

@@ -1,5 +1,8 @@
 """The pages, in the order of the navigation."""
 
-from dashboards.pages import channels, event, events, models, pipeline, radar
+from dashboards.pages import channels, coins, event, events, models, outcomes, pipeline, radar
 
-BOARDS = (radar.board, events.board, event.board, channels.board, models.board, pipeline.board)
+BOARDS = (
+    *(radar.board, events.board, event.board, outcomes.board),
+    *(channels.board, coins.board, models.board, pipeline.board),
+)

@@ -9,14 +9,19 @@ import polars as pl
 from dash import Input, Output, html
 
 from dashboards.board import Board
-from dashboards.charts import COLOURS, LABEL_COLOURS, empty, figure, ranked, stacked
+from dashboards.charts import COLOURS, LABEL_COLOURS, OTHER, empty, figure, ranked, stacked
 from dashboards.marts import BUILD_HINT, Marts
+from dashboards.network import LINK_COLOURS, MOST_CHANNELS, network
 from dashboards.text import label, plain
 from dashboards.widgets import chart, figures, flag, lasting, number, options, percent, records, select, table, times, total, words
 
 BARS = 15
 PARTNERS = 20
 MOST_LINKS = 500
+_LINKS_NOTE = (
+    "By chance: occasions that two so active channels would share anyway. Lag: median time from the first to the other. "
+    f"The {MOST_LINKS} strongest at most."
+)
 
 _CHANNELS = """
     SELECT channel_id, display_title, status, is_vanished, participants, message_count, first_message_on, last_message_on,
@@ -39,7 +44,8 @@ _ACTIVITY = """
 _LINKS = """
     SELECT link.from_channel_id, link.to_channel_id, coalesce(a.display_title, CAST(link.from_channel_id AS text)) AS from_title,
         coalesce(b.display_title, CAST(link.to_channel_id AS text)) AS to_title, link.kind, link.count, link.first_count,
-        link.expected_count, link.p_value, link.is_linked, link.median_lag_seconds, link.last_at
+        link.expected_count, link.p_value, link.is_linked, link.median_lag_seconds, link.last_at,
+        a.group_id AS from_group_id, b.group_id AS to_group_id
     FROM mart.fct_channel_link AS link
     LEFT JOIN mart.dim_channel AS a ON a.channel_id = link.from_channel_id
     LEFT JOIN mart.dim_channel AS b ON b.channel_id = link.to_channel_id
@@ -47,6 +53,12 @@ _LINKS = """
             OR link.from_channel_id = ANY (CAST(:channels AS bigint[])) OR link.to_channel_id = ANY (CAST(:channels AS bigint[])))
         AND (CAST(:kind AS text) IS NULL OR link.kind = :kind)
     ORDER BY link.is_linked DESC, link.count DESC, link.from_channel_id, link.to_channel_id LIMIT :most
+"""
+_SIGNS = """
+    SELECT sign, CAST(sum(signed_count) AS bigint) AS messages, CAST(sum(message_count) AS bigint) AS n
+    FROM mart.fct_channel_warning_sign
+    WHERE CAST(:channels AS bigint[]) IS NULL OR channel_id = ANY (CAST(:channels AS bigint[]))
+    GROUP BY sign ORDER BY 2 DESC, 1
 """
 
 
@@ -71,8 +83,8 @@ def board() -> Board:
         *times("last_event_at", "Last pump"),
     ]
     links = [
-        words("from_title", "From", flex=2),
-        words("to_title", "To", flex=2),
+        words("from_title", "From", minWidth=190),
+        words("to_title", "To", minWidth=190),
         words("kind", "How", maxWidth=130),
         number("count", "Occasions", maxWidth=110),
         number("first_count", "From was first", maxWidth=120),
@@ -87,11 +99,16 @@ def board() -> Board:
         controls=[select("channels-channels", "Channel"), select("channels-kind", "Link", multi=False, placeholder="all kinds")],
         body=[
             html.Div(id="channels-figures", className="pnd-figures"),
-            chart("channels-activity", "Messages per month and label", height=300),
+            chart("channels-activity", "Messages per month and label", height=340),
             html.Div(
                 [
                     chart("channels-success", f"What became of announced pumps (first {BARS} channels)", height=420),
-                    chart("channels-copies", f"Who comes after whom (first {PARTNERS} links)", height=420, note="Occasions beyond chance."),
+                    chart(
+                        "channels-signs",
+                        "Warning signs in messages",
+                        height=420,
+                        note="Share of messages with text that show them; one may show several.",
+                    ),
                 ],
                 className="pnd-tiles",
             ),
@@ -100,17 +117,34 @@ def board() -> Board:
                 "Channels",
                 channels,
                 key="channel_id",
-                fit=False,
                 note="Kept: announced pumps that were released, of those that are over. Late buyer: worth an hour later, bought 30 s late.",
             ),
-            table("channels-links", "Copies, forwards and shared events", links, note=f"The {MOST_LINKS} strongest at most."),
+            html.Div(
+                [
+                    chart(
+                        "channels-network",
+                        "Who hangs together",
+                        height=480,
+                        note=f"Links beyond chance of the {MOST_CHANNELS} most linked channels; a colour is a group of organisers. "
+                        "Point at a dot for its name.",
+                    ),
+                    chart(
+                        "channels-copies",
+                        f"Who comes after whom (first {PARTNERS} links)",
+                        height=480,
+                        note="Occasions beyond chance; colours as beside.",
+                    ),
+                ],
+                className="pnd-tiles",
+            ),
+            table("channels-links", "Copies, forwards and shared events", links, note=_LINKS_NOTE),
         ],
         inputs={"channels": Input("channels-channels", "value"), "kind": Input("channels-kind", "value")},
         outputs={
             "figures": Output("channels-figures", "children"),
             "choices": Output("channels-channels", "options"),
             "kinds": Output("channels-kind", "options"),
-            **{name: Output(f"channels-{name}", "figure") for name in ("activity", "success", "copies")},
+            **{name: Output(f"channels-{name}", "figure") for name in ("activity", "success", "signs", "network", "copies")},
             "table": Output("channels-table", "rowData"),
             "links": Output("channels-links", "rowData"),
         },
@@ -124,12 +158,13 @@ def fill(marts: Marts, channels: list[str] | None = None, kind: str | None = Non
     choices = marts.read(_CHOICES)
     known = marts.read(_CHANNELS, channels=chosen)
     links = marts.read(_LINKS, channels=chosen, kind=kind, most=MOST_LINKS)
+    beyond = links.filter(pl.col("is_linked")) if links.height else links
     shown: dict[str, Any] = {}
     if choices.is_empty():
         shown["notice"] = f"There are no messages yet. `pnd import` reads an archive, `pnd listen` the channels live. {BUILD_HINT}"
     return shown | {
         "choices": options([(str(key), f"{label(title)}") for key, title in choices.iter_rows()]),
-        "kinds": options([(name, name) for name in ("copy", "forward", "shared event")]),
+        "kinds": options([(name, name) for name in LINK_COLOURS]),
         "figures": figures(
             {
                 "channels": f"{known.height:,}",
@@ -140,9 +175,11 @@ def fill(marts: Marts, channels: list[str] | None = None, kind: str | None = Non
         ),
         "activity": _activity(marts.read(_ACTIVITY, channels=chosen)),
         "success": _success(known),
-        "copies": _copies(links.filter(pl.col("is_linked")) if links.height else links),
+        "signs": _signs(marts.read(_SIGNS, channels=chosen)),
+        "network": network(beyond),
+        "copies": _copies(beyond),
         "table": records(known),
-        "links": records(links),
+        "links": records(links.drop("from_group_id", "to_group_id")),
     }
 
 
@@ -173,11 +210,21 @@ def _success(known: pl.DataFrame) -> go.Figure:
     return made
 
 
+def _signs(signs: pl.DataFrame) -> go.Figure:
+    known = signs.filter(pl.col("n") > 0) if signs.height else signs
+    if known.is_empty():
+        return empty("no messages were read for warning signs yet")
+    shares = known.with_columns((100 * pl.col("messages") / pl.col("n")).alias("share"), pl.col("sign").str.replace_all("_", " ")).sort(
+        "share", "sign", descending=[True, False]
+    )
+    return ranked(shares, name="sign", value="share", axis=f"% (n={known['n'].max():,})")
+
+
 def _copies(links: pl.DataFrame) -> go.Figure:
     if links.is_empty():
         return empty("no links between channels were found, or they were not computed yet")
     top = links.head(PARTNERS)
-    names = [f"{label(a, 22)} → {label(b, 22)} ({kind})" for a, b, kind in top.select("from_title", "to_title", "kind").iter_rows()]
+    names = [f"{label(a, 20)} → {label(b, 20)}" for a, b in top.select("from_title", "to_title").iter_rows()]
     pairs = top.with_columns(pl.Series("pair", names), pl.format("{}:{}:{}", "from_channel_id", "to_channel_id", "kind").alias("key"))
-    colours = [{"copy": COLOURS[0], "forward": COLOURS[3]}.get(kind, COLOURS[1]) for kind in pairs["kind"]]
+    colours = [LINK_COLOURS.get(kind, OTHER) for kind in pairs["kind"]]
     return ranked(pairs, name="pair", value="count", axis="occasions", ids="key", colours=colours, width=64)

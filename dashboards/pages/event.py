@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
 import plotly.graph_objects as go
 import polars as pl
-from dash import Input, Output, dcc, html
+from dash import Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
 from dashboards.board import Board
@@ -29,6 +30,10 @@ _EVENT = """
         channel_count, channel_titles, confidence, market_cap_usd, coin_name, token_standard, previous_event_count, ranked_coins,
         rank_20s, rank_60s, alert_count
     FROM mart.fct_pump_event WHERE event_id = :event
+"""
+_OUTCOME = """
+    SELECT gain_ratio, seconds_to_peak, bought_30s_10min_ratio, bought_30s_1h_ratio, resolution
+    FROM mart.fct_pump_outcome WHERE event_id = :event LIMIT 1
 """
 _MESSAGES = """
     SELECT channel_title, role, label, occurred_at, seconds_to_release, text, media_type, is_deleted
@@ -60,7 +65,14 @@ def board() -> Board:
     return Board(
         name="event",
         title="Event",
-        controls=[select("event-choice", "Event (UTC)", multi=False, placeholder="newest")],
+        controls=[select("event-choice", "Event (UTC)", multi=False, placeholder="choose", clearable=False), dcc.Store(id="event-shown")],
+        script="""
+            function (choice, shown) {
+                if (choice && choice !== shown)
+                    dash_clientside.set_props("_pages_location", {search: "?event=" + encodeURIComponent(choice)});
+            }
+        """,
+        script_inputs=[Input("event-choice", "value"), State("event-shown", "data")],
         body=[
             html.Div(id="event-head", className="pnd-tile"),
             html.Div(id="event-figures", className="pnd-figures"),
@@ -75,8 +87,11 @@ def board() -> Board:
             ),
             tile("Messages", html.Div(id="event-messages", className="pnd-messages")),
         ],
-        inputs={"search": Input("_pages_location", "search"), "choice": Input("event-choice", "value")},
+        # A choice changes the address, and the address what is shown: so it can be sent around, and the browser leads back.
+        inputs={"search": State("_pages_location", "search")},
         outputs={
+            "choice": Output("event-choice", "value"),
+            "shown": Output("event-shown", "data"),
             "choices": Output("event-choice", "options"),
             "head": Output("event-head", "children"),
             "figures": Output("event-figures", "children"),
@@ -87,36 +102,39 @@ def board() -> Board:
     )
 
 
-def fill(marts: Marts, search: str | None = None, choice: str | None = None) -> dict[str, Any]:
-    """The event that was chosen, else the one that the address names (`?event=ID`), else the newest."""
+def fill(marts: Marts, search: str | None = None) -> dict[str, Any]:
+    """The event that the address names (`?event=ID`), else the newest."""
     choices = marts.read(_CHOICES, most=MOST_CHOICES)
     named = parse_qs((search or "").removeprefix("?")).get("event", [None])[0]
-    wanted = choice or named or (choices["event_id"][0] if choices.height else "")
-    shown: dict[str, Any] = {
-        "choices": options(
-            [
-                (key, f"{at:%Y-%m-%d %H:%M} {label(symbol, 16)} on {label(exchange, 20)}")
-                for key, symbol, exchange, at in choices.iter_rows()
-            ]
-        )
-    }
+    wanted = (named or (choices["event_id"][0] if choices.height else "")).replace("\0", "")
+    shown: dict[str, Any] = {"choices": options([_choice(*row) for row in choices.iter_rows()]), "choice": None, "shown": None}
     if not choices.height:
         return shown | {"notice": f"There is no pump event yet. {BUILD_HINT}"}
-    found = marts.read(_EVENT, event=wanted.replace("\0", ""))
+    found = marts.read(_EVENT, event=wanted)
     if found.is_empty():
         blank = {name: empty() for name in ("market", "days", "scores", "ranks")} | {"head": [], "figures": [], "messages": []}
         return shown | blank | {"notice": "There is no such event (any more): choose another one."}
     event = found.row(0, named=True)
+    if not choices["event_id"].is_in([wanted]).any():
+        exchange = event["exchange"] or "unknown exchange"
+        shown["choices"] += options([_choice(wanted, event["symbol"], exchange, event["released_at"])])
+    outcome = marts.read(_OUTCOME, event=wanted)
     days = marts.read(_DAYS, exchange=event["exchange"], pair=event["pair"], day=event["released_on"], days=DAYS)
     return shown | {
+        "choice": wanted,
+        "shown": wanted,
         "head": _head(event),
-        "figures": _facts(event),
+        "figures": _facts(event | (outcome.row(0, named=True) if outcome.height else {})),
         "market": _around(marts.read(_MARKET, event=wanted)),
         "days": _by_day(days, str(event["released_on"])),
         "scores": _curves(marts.read(_SCORES, event=wanted)),
         "ranks": _ranks(marts.read(_RANKS, event=wanted)),
         "messages": [_message(message) for message in marts.read(_MESSAGES, event=wanted).iter_rows(named=True)],
     }
+
+
+def _choice(key: str, symbol: str, exchange: str, at: datetime) -> tuple[str, str]:
+    return key, f"{at:%Y-%m-%d %H:%M} {label(symbol, 16)} on {label(exchange, 20)}"
 
 
 def _head(event: dict[str, Any]) -> list[Component]:
@@ -130,7 +148,6 @@ def _head(event: dict[str, Any]) -> list[Component]:
         html.Div(["Released ", moment(event["released_at"])]),
         html.Div(["Announced for ", moment(event["scheduled_at"])]) if event["scheduled_at"] else html.Div("Not announced beforehand"),
         html.Div(["Channels: ", *between], className="pnd-note"),
-        dcc.Link("Address of this event", href=f"/event?event={event['event_id']}", className="pnd-note"),
     ]
 
 
@@ -143,10 +160,17 @@ def _facts(event: dict[str, Any]) -> list[Component]:
             "late against the announcement (s)": "–" if delay is None else f"{delay:,.0f}",
             "market cap (USD)": "unknown" if cap is None else f"{cap:,.0f}",
             "earlier pumps of the symbol": str(event["previous_event_count"]),
+            "peak above the price before (%)": _percent(event.get("gain_ratio")),
+            "bought 30 s late, after 10 min (%)": _percent(event.get("bought_30s_10min_ratio")),
+            "bought 30 s late, after an hour (%)": _percent(event.get("bought_30s_1h_ratio")),
             "rank 60 s before": "–" if event["rank_60s"] is None else f"{event['rank_60s']:g}{of}",
             "rank 20 s before": "–" if event["rank_20s"] is None else f"{event['rank_20s']:g}{of}",
         }
     )
+
+
+def _percent(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{100 * ratio:+,.1f}"
 
 
 def _around(market: pl.DataFrame) -> go.Figure:

@@ -10,12 +10,14 @@ from dash import Input, Output, html
 
 from dashboards.board import Board
 from dashboards.charts import COLOURS, LABEL_COLOURS, OTHER, empty, figure, stacked
+from dashboards.estimates import share_of
 from dashboards.marts import BUILD_HINT, Marts
 from dashboards.text import label, plain
-from dashboards.widgets import chart, flag, number, options, percent, records, select, table, words
+from dashboards.widgets import chart, flag, lasting, number, options, percent, records, select, table, times, words
 
 USUAL_RULE = "default"
 MOST_CURVES = 8
+MOST_WATCHES = 200
 # The paper's classes by id, in the words of the colours.
 _CLASSES = dict(enumerate(LABEL_COLOURS))
 
@@ -34,6 +36,24 @@ _BACKTEST = """
     WHERE (CAST(:data AS text[]) IS NULL OR data = ANY (CAST(:data AS text[])))
         AND (CAST(:sources AS text[]) IS NULL OR source = ANY (CAST(:sources AS text[])))
     ORDER BY data, pool, source, rule, offset_seconds
+"""
+# Where each past watch had the coin that was then released; a watch without a released coin has no result.
+_WATCHES = """
+    SELECT watch.watch_id, watch.started_at, watch.scheduled_at, watch.exchanges, watch.state, watch.symbol, watch.tick_count,
+        watch.lag_p50_seconds, watch.detail, watch.event_id, result.*
+    FROM mart.fct_watch AS watch
+    LEFT JOIN (
+        SELECT watch_id AS of, max(rank) FILTER (WHERE offset_seconds = 300) AS rank_300s,
+            max(rank) FILTER (WHERE offset_seconds = 60) AS rank_60s, max(rank) FILTER (WHERE offset_seconds = 40) AS rank_40s,
+            max(rank) FILTER (WHERE offset_seconds = 20) AS rank_20s, max(candidates) AS candidates
+        FROM mart.fct_watch_result GROUP BY watch_id
+    ) AS result ON result.of = watch.watch_id
+    WHERE watch.state <> 'running' OR result.of IS NOT NULL ORDER BY watch.started_at DESC LIMIT :most
+"""
+_STANDING = """
+    SELECT offset_seconds, CAST(count(*) AS integer) AS n, CAST(count(*) FILTER (WHERE rank <= 5) AS integer) AS first5,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY rank) AS median_rank
+    FROM mart.fct_watch_result GROUP BY offset_seconds ORDER BY offset_seconds
 """
 _CHOICES = "SELECT DISTINCT data, source, rule FROM mart.fct_ranking_backtest"
 
@@ -68,6 +88,17 @@ def board() -> Board:
         percent("paper_top10", "Paper TOP10", maxWidth=110),
         number("mrr", "MRR", digits=3, maxWidth=90),
     ]
+    watches = [
+        *times("started_at", "Started"),
+        words("exchanges", "Exchanges"),
+        words("symbol", "Released coin", cellRenderer="EventLink"),
+        words("state", "Ended", maxWidth=120),
+        *(number(f"rank_{before}s", f"Rank {before} s before", digits=None) for before in (300, 60, 40, 20)),
+        number("candidates", "Coins ranked (n)"),
+        number("tick_count", "Ticks"),
+        lasting("lag_p50_seconds", "Median delay"),
+        words("detail", "Why", minWidth=220),
+    ]
     return Board(
         name="models",
         title="Models",
@@ -94,15 +125,39 @@ def board() -> Board:
                 ],
                 className="pnd-tiles",
             ),
-            table("models-backtests", "Ranking backtest", backtest, note="Made-up markets prove the machinery, never skill.", fit=False),
+            table(
+                "models-backtests",
+                "Ranking backtest",
+                backtest,
+                note="TOP5: share of events whose coin is among the first five. MRR: mean of 1 / rank. Made-up markets prove no skill.",
+            ),
+            html.Div(
+                [
+                    chart(
+                        "models-watched",
+                        "Live watches: was the coin among the first five?",
+                        height=340,
+                        note="Bars are 95% intervals; a coin without a rank is not among them. Watches of pnd demo are of made-up markets.",
+                    ),
+                    chart("models-labels", "Labels by labeller", height=340),
+                ],
+                className="pnd-tiles",
+            ),
+            table(
+                "models-watches",
+                "How past watches ended",
+                watches,
+                note=f"The newest {MOST_WATCHES}. Rank 1 is the most suspected. Delay: from the end of 5 s of trading to its ranking.",
+                key="watch_id",
+            ),
             table("models-quality", "Agreement of labellers", quality),
-            chart("models-labels", "Labels by labeller", height=340),
         ],
         inputs={name: Input(f"models-{name}", "value") for name in ("data", "sources", "rules")},
         outputs={
-            **{name: Output(f"models-{name}", "figure") for name in ("backtest", "kappa", "labels")},
+            **{name: Output(f"models-{name}", "figure") for name in ("backtest", "kappa", "watched", "labels")},
             **{f"{name}_options": Output(f"models-{name}", "options") for name in ("data", "sources", "rules")},
             "backtests": Output("models-backtests", "rowData"),
+            "watches": Output("models-watches", "rowData"),
             "quality": Output("models-quality", "rowData"),
         },
         fill=fill,
@@ -128,6 +183,8 @@ def fill(marts: Marts, data: list[str] | None = None, sources: list[str] | None 
         "backtest": _curves(tests),
         "kappa": _kappa(quality),
         "labels": _labels(marts.read(_LABELS)),
+        "watched": _watched(marts.read(_STANDING)),
+        "watches": records(marts.read(_WATCHES, most=MOST_WATCHES).drop("of")),
         "backtests": records(tests),
         "quality": records(quality),
     }
@@ -173,11 +230,38 @@ def _curves(tests: pl.DataFrame) -> go.Figure:
     return made
 
 
+def _watched(standing: pl.DataFrame) -> go.Figure:
+    if standing.is_empty():
+        return empty("no watch has seen a coin released yet")
+    shares = [share_of(first5, n) for first5, n in standing.select("first5", "n").iter_rows()]
+    made = figure("seconds before the release", "TOP5 (%)", showlegend=False)
+    made.add_bar(
+        x=[f"{before} s (n={n:,})" for before, n in standing.select("offset_seconds", "n").iter_rows()],
+        y=[100 * (share or 0) for share, _, _ in shares],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * ((high or 0) - (share or 0)) for share, _, high in shares],
+            "arrayminus": [100 * ((share or 0) - (low or 0)) for share, low, _ in shares],
+            "thickness": 1.5,
+            "width": 4,
+            "color": OTHER,
+        },
+        marker_color=COLOURS[0],
+        marker_line_width=0,
+        customdata=["–" if rank is None else f"{rank:g}" for rank in standing["median_rank"]],
+        hovertemplate="%{y:.1f} %, median rank %{customdata}<extra></extra>",
+    )
+    made.update_xaxes(autorange="reversed", type="category")
+    made.update_yaxes(range=[0, 105])
+    return made
+
+
 def _kappa(quality: pl.DataFrame) -> go.Figure:
     known = quality.drop_nulls("kappa").head(12) if quality.height else quality
     if known.is_empty():
         return empty("no two labellers have labelled the same messages yet")
-    names = [plain(f"{a} / {b}", 60) for a, b in known.select("labeller_a", "labeller_b").iter_rows()]
+    names = [f"{plain(a, 30)}<br>{plain(b, 30)}" for a, b in known.select("labeller_a", "labeller_b").iter_rows()]
     keys = list(range(known.height))
     made = figure("kappa", showlegend=False)
     made.add_scatter(
@@ -193,7 +277,7 @@ def _kappa(quality: pl.DataFrame) -> go.Figure:
             "arrayminus": (known["kappa"] - known["kappa_low"]).fill_null(0).to_list(),
             "width": 4,
         },
-        customdata=[f"{name}, n={n:,}" for name, n in zip(names, known["message_count"], strict=True)],
+        customdata=[f"{name.replace('<br>', ' / ')}, n={n:,}" for name, n in zip(names, known["message_count"], strict=True)],
         hovertemplate="%{customdata}: %{x:.3f}<extra></extra>",
     )
     made.update_yaxes(tickmode="array", tickvals=keys, ticktext=names, autorange="reversed")

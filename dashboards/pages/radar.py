@@ -10,11 +10,12 @@ from dash.development.base_component import Component
 
 from dashboards.board import Board
 from dashboards.marts import Marts
-from dashboards.text import data, iso, label, moment
-from dashboards.widgets import figures, flag, number, records, table, tile, times, words
+from dashboards.text import counted, data, iso, label, moment
+from dashboards.widgets import figures, flag, number, percent, records, table, tile, times, words
 
 SECONDS = 5
 MOST_PUMPS = 12
+MOST_DETECTED = 100
 
 _PUMPS = """
     SELECT pump_id, exchange, scheduled_at, status, schedule_revision, channel_count, channel_titles, watch_state, watch_tick_count
@@ -26,6 +27,7 @@ _NOW = """
         (SELECT count(*) FROM mart.fct_scheduled_pump WHERE is_open) AS open_pumps,
         (SELECT count(*) FROM mart.fct_watch WHERE state = 'running') AS watches,
         (SELECT count(*) FROM mart.fct_alert WHERE created_at > now() - interval '1 day') AS alerts,
+        (SELECT count(*) FROM mart.fct_detected_pump WHERE pump_id IS NULL AND detected_at > now() - interval '1 day') AS detected,
         (SELECT count(*) FROM mart.fct_service_health WHERE state IN ('unhealthy', 'silent')) AS troubled
 """
 # All watches that ranked within two minutes of the newest tick: those that run, or the last one.
@@ -39,24 +41,38 @@ _ALERTS = """
     SELECT alert_id, created_at, stage, exchange, symbol, title, lines, state, delivery_seconds
     FROM mart.fct_alert ORDER BY created_at DESC LIMIT 50
 """
+_DETECTED = """
+    SELECT detection_id, detected_at, exchange, symbol, price_change, volume_z, trades_z, reason, pump_id IS NOT NULL AS was_announced
+    FROM mart.fct_detected_pump ORDER BY detected_at DESC LIMIT :most
+"""
 
 
 def board() -> Board:
     """The page."""
     ranking = [
-        words("exchange", "Exchange", maxWidth=120),
+        words("exchange", "Exchange", maxWidth=140),
         number("rank", "Rank", maxWidth=90, digits=None),
         words("pair", "Coin", maxWidth=150),
         number("score", "Score (σ)", digits=2, maxWidth=110),
-        words("reasons", "What stands out (z over the last three days)", flex=3, wrapText=True, autoHeight=True),
+        words("reasons", "What stands out (z over the last three days)", flex=3, minWidth=260, wrapText=True, autoHeight=True),
         flag("is_active", "Has data"),
     ]
     alerts = [
         *times("created_at", "Raised"),
         words("stage", "Stage", maxWidth=170),
-        words("title", "Alert", flex=2, wrapText=True, autoHeight=True),
-        words("lines", "Evidence", flex=3, wrapText=True, autoHeight=True),
+        words("title", "Alert", minWidth=220, wrapText=True, autoHeight=True),
+        words("lines", "Evidence", flex=3, minWidth=260, wrapText=True, autoHeight=True),
         words("state", "State", maxWidth=110),
+    ]
+    detected = [
+        *times("detected_at", "Seen"),
+        words("exchange", "Exchange", maxWidth=140),
+        words("symbol", "Coin", maxWidth=130),
+        flag("was_announced", "Announced"),
+        percent("price_change", "Price change"),
+        number("volume_z", "Buying (σ)", digits=1),
+        number("trades_z", "Trades (σ)", digits=1),
+        words("reason", "What stood out", flex=3, minWidth=220, wrapText=True, autoHeight=True),
     ]
     return Board(
         name="radar",
@@ -65,6 +81,13 @@ def board() -> Board:
             html.Div(id="radar-figures", className="pnd-figures"),
             tile("Announced pumps", html.Div(id="radar-pumps", className="pnd-pumps")),
             table("radar-ranking", "Ranking of the coins", ranking, page_size=20, note_id="radar-tick"),
+            table(
+                "radar-detected",
+                "Seen on the market, announced or not",
+                detected,
+                note=f"Sudden buying that pnd detect saw once it began; the newest {MOST_DETECTED}. σ: standard deviations above usual.",
+                key="detection_id",
+            ),
             table(
                 "radar-alerts",
                 "Recent alerts",
@@ -78,6 +101,7 @@ def board() -> Board:
             "pumps": Output("radar-pumps", "children"),
             "tick": Output("radar-tick", "children"),
             "ranking": Output("radar-ranking", "rowData"),
+            "detected": Output("radar-detected", "rowData"),
             "alerts": Output("radar-alerts", "rowData"),
         },
         fill=fill,
@@ -95,12 +119,17 @@ def fill(marts: Marts) -> dict[str, Any]:
                 "pumps announced": str(now["open_pumps"]),
                 "watches running": str(now["watches"]),
                 "alerts in 24 h": str(now["alerts"]),
+                "unannounced pumps seen in 24 h": str(now["detected"]),
                 "services in trouble": str(now["troubled"]),
             }
         ),
-        "pumps": [*_cards(marts.read(_PUMPS, most=MOST_PUMPS)), html.Span(hidden=True, **data("server-now", iso(now["now"])))],
+        "pumps": [
+            *_cards(marts.read(_PUMPS, most=MOST_PUMPS), now["open_pumps"]),
+            html.Span(hidden=True, **data("server-now", iso(now["now"]))),
+        ],
         "tick": _tick(ranking),
         "ranking": records(ranking),
+        "detected": records(marts.read(_DETECTED, most=MOST_DETECTED)),
         "alerts": records(marts.read(_ALERTS)),
     }
     if not now["is_used"]:
@@ -108,25 +137,26 @@ def fill(marts: Marts) -> dict[str, Any]:
     return shown
 
 
-def _cards(pumps: pl.DataFrame) -> list[Component]:
+def _cards(pumps: pl.DataFrame, count: int) -> list[Component]:
     if pumps.is_empty():
         return [html.P("No pump is announced at the moment.", className="pnd-note")]
-    return [_card(pump) for pump in pumps.iter_rows(named=True)]
+    later = [html.P(f"and {count - MOST_PUMPS} later ones", className="pnd-note")] if count > MOST_PUMPS else []
+    return [*(_card(pump) for pump in pumps.iter_rows(named=True)), *later]
 
 
 def _card(pump: dict[str, Any]) -> Component:
-    watch = f"watch {pump['watch_state']}, {pump['watch_tick_count'] or 0} ticks" if pump["watch_state"] else "no watch yet"
-    moved = f", moved {pump['schedule_revision']} times" if pump["schedule_revision"] else ""
+    watch = f"watch {pump['watch_state']}, {counted(pump['watch_tick_count'] or 0, 'tick')}" if pump["watch_state"] else "no watch yet"
+    moved = f", moved {counted(pump['schedule_revision'], 'time')}" if pump["schedule_revision"] else ""
     titles = [html.Bdi(label(title, 28)) for title in pump["channel_titles"][:3]]
     between = [part for title in titles for part in (title, ", ")][:-1]
     more = f" and {pump['channel_count'] - 3} more" if pump["channel_count"] > 3 else ""
     return html.Div(
         [
-            html.Div(pump["exchange"] or "no exchange named", className="where"),
+            html.Div(label(pump["exchange"] or "no exchange named", 40), className="where"),
             html.Div(className="countdown", **data("countdown", iso(pump["scheduled_at"]))),
             html.Div(moment(pump["scheduled_at"])),
             html.Div([f"{pump['status']}{moved}; {watch}"], className="detail"),
-            html.Div([f"{pump['channel_count']} channels: ", *between, more], className="detail"),
+            html.Div([f"{counted(pump['channel_count'], 'channel')}: ", *between, more], className="detail"),
         ],
         className="pnd-pump",
     )
@@ -137,5 +167,5 @@ def _tick(ranking: pl.DataFrame) -> list[Any] | str:
         return "No watch ranked in the last 24 h. A watch starts by itself ten minutes before an announced pump."
     newest = ranking.sort("bucket_end_at").row(-1, named=True)
     lead = newest["lead_seconds"]
-    where = f"{lead:.0f} s before" if lead >= 0 else f"{-lead:.0f} s after"
-    return [f"Best of {newest['candidates']} coins, {where} the announced start, at ", moment(newest["bucket_end_at"])]
+    where = "at" if lead is None else f"{lead:.0f} s before" if lead >= 0 else f"{-lead:.0f} s after"
+    return [f"Best of {newest['candidates'] or 0:,} coins, {where} the announced start, at ", moment(newest["bucket_end_at"])]

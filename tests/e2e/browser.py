@@ -38,6 +38,7 @@ class Page:
         self.events: list[dict[str, Any]] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
 
     def call(self, method: str, **values: Any) -> dict[str, Any]:
         """A command of the protocol and its result; what the page reports meanwhile is kept in `events`."""
@@ -78,11 +79,27 @@ class Page:
         """Writes a PNG of what is seen."""
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
+    def busy_seconds(self) -> float:
+        """Processor time that the page's own thread has taken since it was opened: the same whatever else the machine does."""
+        measured = {entry["name"]: entry["value"] for entry in self.call("Performance.getMetrics")["metrics"]}
+        return float(measured["TaskDuration"])
+
     @property
     def asked_for(self) -> list[str]:
         """Addresses that the page requested since it was opened."""
         asked = (event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent")
         return [address for address in asked if not address.startswith(("data:", "blob:"))]
+
+    @property
+    def answers(self) -> list[int]:
+        """Bytes of the answers to what the page asked its server for by POST since it was opened."""
+        asked = {
+            event["params"]["requestId"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent" and event["params"]["request"]["method"] == "POST"
+        }
+        got = (event["params"] for event in self.events if event.get("method") == "Network.loadingFinished")
+        return [int(answer["encodedDataLength"]) for answer in got if answer["requestId"] in asked]
 
     @property
     def errors(self) -> list[str]:

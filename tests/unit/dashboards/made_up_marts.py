@@ -56,9 +56,62 @@ def fill(connection: psycopg.Connection, events: int = 2_000, channels: int = 60
     put(connection, "fct_channel_link", (_link(draw, ids, now) for _ in range(40)))
     for event in happened[:curves]:
         _curves(connection, event, draw)
+    put(connection, "fct_pump_outcome", (_outcome(number, event, draw) for number, event in enumerate(happened)))
+    signs = ("promised gain", "urgency", HOSTILE)
+    put(
+        connection,
+        "fct_channel_warning_sign",
+        ({"channel_id": key, "sign": sign, "message_count": 900, "signed_count": draw.randrange(300)} for key in ids for sign in signs),
+    )
+    _coins(connection, now, draw)
     _radar(connection, now, titles, draw)
     _models(connection, now)
     _pipeline(connection, now, draw)
+
+
+def fill_sparsely(connection: psycopg.Connection) -> None:
+    """One row in each table, NULL wherever it may be, and numbers that are none."""
+    now = datetime.now(UTC)
+    event: Row = {"event_id": "e", "symbol": "X", "released_at": now, "released_on": now.date(), "released_month": now.date()}
+    link = {"from_channel_id": 1, "to_channel_id": 2, "kind": "copy", "count": 1, "first_count": 0, "is_linked": True}
+    coin = {"instrument_id": 1, "as_of_date": now.date(), "exchange": "x", "symbol": "X/USDT"}
+    backtest: Row = {"data": "d", "is_synthetic": False, "pool": "p", "source": "both", "rule": "r", "offset_seconds": 20, "n": 0}
+    counts = {"channel_count": 0, "channel_ids": [], "channel_titles": [], "previous_event_count": 0, "alert_count": 0}
+    rows: dict[str, Row] = {
+        "dim_channel": {"channel_id": 1, "display_title": "", "is_vanished": False, "message_count": 1, "announcement_count": 0}
+        | {f"{name}_count": 0 for name in ("cancelled_announcement", "expired_announcement", "event", "first_release", "shared_event")},
+        "fct_message_daily": {"channel_id": 1, "day": now.date(), "message_count": 0}
+        | {f"{name}_count": 0 for name in ("announcement", "countdown", "release", "result", "delay", "noise", "unlabelled")},
+        "fct_pump_event": event | counts,
+        "fct_event_channel": {"event_id": "e", "channel_id": 1, "released_at": now},
+        "fct_event_message": {"event_id": "e", "channel_id": 1, "message_id": 1, "role": "release", "occurred_at": now},
+        "fct_event_market": {"event_id": "e", "bucket_end_at": now, "seconds_to_release": float("nan")},
+        "fct_event_rank": {"event_id": "e", "bucket_end_at": now, "seconds_to_release": 0.0},
+        "fct_event_zscore": {"event_id": "e", "bucket_end_at": now, "seconds_to_release": 1.0, "metric": "m", "horizon_seconds": 5}
+        | {"z": float("inf")},
+        "fct_pump_outcome": {"event_id": "e", "released_at": now, "symbol": "X", "resolution": "trade", "gain_ratio": float("nan")},
+        "fct_channel_link": link,
+        "fct_channel_warning_sign": {"channel_id": 1, "sign": "s", "message_count": 0, "signed_count": 0},
+        "fct_coin_vulnerability": coin | {"book_count": 0, "prior_pumps": 0, "usd_to_move_10pct": float("nan")},
+        "fct_coin_flag": coin | {"flag": "f", "reason": "r"},
+        "fct_scheduled_pump": {"pump_id": "p", "scheduled_at": now, "status": "scheduled", "is_open": True, "schedule_revision": 0}
+        | {"channel_count": 0, "channel_titles": []},
+        "fct_watch": {"watch_id": "w", "state": "failed", "exchanges": [], "started_at": now, "tick_count": 0},
+        "fct_watch_result": {"watch_id": "w", "event_id": "e", "offset_seconds": 20, "exchange": "x", "symbol": "X"},
+        "fct_live_ranking": {"watch_id": "w", "exchange": "x", "bucket_end_at": now, "rank": 1.0},
+        "fct_alert": {"alert_id": "a", "created_at": now, "stage": "announced", "title": "", "state": "muted"},
+        "fct_detected_pump": {"detection_id": "d", "exchange": "x", "symbol": "X", "detected_at": now},
+        "fct_label_quality": {"labeller_a": "a", "labeller_b": "b", "is_human_pair": False, "message_count": 1, "kappa": 0.5},
+        "fct_labeller_label": {"labeller": "a", "labeller_version": "1", "label_count": 0, "abstained_count": 1},
+        "fct_ranking_backtest": backtest,
+        "fct_service_health": {"name": "listen", "beat_at": now, "state": "silent"},
+        "fct_table_freshness": {"table_name": "raw.x", "layer": "raw"},
+        "fct_collection_hour": {"exchange": "x", "hour_end_at": now},
+        "fct_feed_gap": {"gap_id": "g", "exchange": "x", "started_at": now},
+        "fct_refused_input": {"source": "s", "day": now.date(), "reason": "", "refused_count": 1, "last_refused_at": now},
+    }
+    for table, row in rows.items():
+        put(connection, table, [row])
 
 
 def put(connection: psycopg.Connection, table: str, rows: Iterable[Row]) -> None:
@@ -143,6 +196,11 @@ def _channel(key: int, title: str, draw: random.Random, now: datetime) -> Row:
         "median_lag_seconds": draw.uniform(0, 300),
         "last_event_at": now - timedelta(days=draw.randrange(900)),
         "group_id": draw.choice((-999, -1000, None)),
+        "group_size": 20,
+        "promised_median_ratio": draw.uniform(1, 10),
+        "realised_median_ratio": draw.uniform(0, 2),
+        "late_buyer_median_ratio": draw.uniform(-0.5, 0.1),
+        "outcome_count": events // 2,
     }
 
 
@@ -165,6 +223,55 @@ def _link(draw: random.Random, ids: list[int], now: datetime) -> Row:
         "median_lag_seconds": draw.uniform(0, 4000),
         "last_at": now,
     }
+
+
+def _outcome(number: int, event: Row, draw: random.Random) -> Row:
+    resolution = ("trade", "5 s", "day", None)[number % 4]
+    known: Row = {name: event[name] for name in ("event_id", "exchange", "symbol", "released_at")}
+    if resolution is None:
+        return known
+    known |= {
+        "resolution": resolution,
+        "data": {"trade": "made-up trades", "5 s": "core.trade_metrics", "day": "raw.ohlcv_daily"}[resolution],
+        "gain_ratio": draw.expovariate(1),
+        "is_moved": draw.random() < 0.8,
+        "drawdown_ratio": -draw.random(),
+        "volume_ratio": draw.uniform(1, 90),
+    }
+    if resolution != "day":
+        known |= {"seconds_to_peak": draw.expovariate(1 / 60)}
+        known |= {f"bought_30s_{after}_ratio": draw.gauss(mean, 0.2) for after, mean in (("10min", -0.2), ("1h", -0.3))}
+    return known
+
+
+def _coins(connection: psycopg.Connection, now: datetime, draw: random.Random) -> None:
+    coins: list[Row] = [
+        {
+            "instrument_id": number,
+            "as_of_date": now.date(),
+            "exchange": EXCHANGES[number % 5],
+            "symbol": f"MU{number}/USDT" if number else f"{HOSTILE}/USDT",
+            "book_count": draw.randrange(1, 25),
+            "relative_spread": draw.expovariate(100),
+            "depth_usd": 10 ** draw.uniform(3, 5),
+            "usd_to_move_10pct": 10 ** draw.uniform(1.5, 4),
+            "is_lower_bound": number % 3 == 0,
+            "value_24h_usd": 10 ** draw.uniform(2, 6),
+            "market_cap_usd": 10 ** draw.uniform(5, 7.7) if number % 4 else None,
+            "prior_pumps": draw.randrange(4),
+            "score": draw.random() if number else 1.0,
+            "rank": number + 1,
+        }
+        for number in range(300)
+    ]
+    put(connection, "fct_coin_vulnerability", coins)
+    flags = ("no metadata", "unreported cap", "micro cap", "thin trading", "unexplained swing")
+    raised = [
+        {name: coin[name] for name in ("instrument_id", "as_of_date", "exchange", "symbol")} | {"flag": flag, "reason": f"made up: {flag}"}
+        for coin in coins
+        for flag in draw.sample(flags, draw.randrange(3))
+    ]
+    put(connection, "fct_coin_flag", raised)
 
 
 def _curves(connection: psycopg.Connection, event: Row, draw: random.Random) -> None:
@@ -255,7 +362,61 @@ def _radar(connection: psycopg.Connection, now: datetime, titles: dict[int, str]
             for n in range(3)
         ),
     )
+    put(
+        connection,
+        "fct_detected_pump",
+        (
+            {
+                "detection_id": f"detected-{n}",
+                "exchange": EXCHANGES[n % 5],
+                "symbol": f"MU{n}",
+                "detected_at": now - timedelta(hours=5 * n),
+                "volume_z": draw.uniform(5, 40),
+                "trades_z": draw.uniform(3, 20),
+                "price_change": draw.uniform(0.02, 0.4),
+                "reason": "takers bought 12,000 USDT in 20 s, 18 standard deviations above usual",
+                "pump_id": None if n % 3 else "pump",
+            }
+            for n in range(12)
+        ),
+    )
     put(connection, "fct_watch", [{"watch_id": "pump-0:0", "state": "running"}])
+    states = ("released", "released", "over", "cancelled", "failed")
+    put(
+        connection,
+        "fct_watch",
+        (
+            {
+                "watch_id": f"past-{n}",
+                "exchanges": [EXCHANGES[n % 5]],
+                "scheduled_at": now - timedelta(days=n),
+                "started_at": now - timedelta(days=n, minutes=10),
+                "state": states[n % 5],
+                "tick_count": 140,
+                "lag_p50_seconds": 0.3,
+                "symbol": f"MU{n}" if n % 5 < 2 else None,
+                "event_id": f"event-{n}" if n % 5 < 2 else None,
+                "detail": "no coin was released" if n % 5 == 2 else None,
+            }
+            for n in range(1, 40)
+        ),
+    )
+    put(
+        connection,
+        "fct_watch_result",
+        (
+            {
+                "watch_id": f"past-{n}",
+                "event_id": f"event-{n}",
+                "offset_seconds": offset,
+                "rank": float(draw.randrange(1, 3 + offset // 4)) if n % 7 else None,
+                "candidates": 400,
+            }
+            for n in range(1, 40)
+            if n % 5 < 2
+            for offset in (20, 40, 60, 300)
+        ),
+    )
     put(
         connection,
         "fct_live_ranking",

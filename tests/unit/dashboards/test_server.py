@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -46,6 +47,23 @@ def test_no_page_lets_a_component_render_markup_or_foreign_code() -> None:
     code = "".join(file.read_text() for file in (Path(__file__).parents[3] / "dashboards").rglob("*.*") if file.suffix in (".py", ".js"))
     for danger in ("dangerously", "innerHTML", "Markdown(", "vm.Card", "markdown"):
         assert danger not in code
+
+
+def test_every_page_reads_the_marts_that_its_exposure_names_and_no_others() -> None:
+    root = Path(__file__).parents[3]
+    exposures = yaml.safe_load((root / "dbt/models/marts/exposures.yml").read_text())["exposures"]
+    named = {exposure["name"]: set(re.findall(r"'(\w+)'", " ".join(exposure["depends_on"]))) for exposure in exposures}
+    read: dict[str, set[str]] = {}
+    for file in (root / "dashboards/pages").glob("[!_]*.py"):
+        # A single event's page is a part of the events.
+        page = "events" if file.stem == "event" else file.stem
+        read[page] = read.get(page, set()) | set(re.findall(r"mart\.(\w+)", file.read_text()))
+    assert read == named
+
+
+def test_the_first_page_is_found_under_its_name(client: FlaskClient) -> None:
+    answer = client.get("/radar", base_url="http://127.0.0.1")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
 
 def test_a_port_that_is_taken_is_said_in_one_line() -> None:
