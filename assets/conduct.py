@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from pnd_dagster import tables
-from pnd_dagster.analysis.coin_store import last_day, write_flags, write_vulnerability
+from pnd_dagster.analysis.coin_store import last_day_of_books, last_day_of_candles, write_flags, write_vulnerability
 from pnd_dagster.analysis.coordination_store import write_coordination
 from pnd_dagster.analysis.honesty import write_honesty
 from pnd_dagster.analysis.network_figure import network
@@ -158,7 +158,7 @@ def coin_vulnerability(database: DatabaseResource) -> dg.MaterializeResult:
     """How easily each coin is moved, as of the last whole day: depth, cost of a rise of 10%, spread, and their places as one score."""
     now = datetime.now(UTC)
     with told_to_dagster():
-        found = write_vulnerability(database.engine, last_day(database.engine, now), now)
+        found = write_vulnerability(database.engine, last_day_of_books(database.engine, now), now)
     most = found.rows.drop_nulls("score").sort("score", "exchange", "symbol", descending=[True, False, False])
     return dg.MaterializeResult(
         metadata=_written(tables.COIN_VULNERABILITY, found.written, database, found.notes)
@@ -178,7 +178,7 @@ def coin_flags(database: DatabaseResource) -> dg.MaterializeResult:
     """Warning signs of the general guides, as of the last whole day: no metadata, unreported cap, unexplained swing, thin trading, ..."""
     now = datetime.now(UTC)
     with told_to_dagster():
-        found = write_flags(database.engine, last_day(database.engine, now), now)
+        found = write_flags(database.engine, last_day_of_candles(database.engine, now), now)
     by_flag = found.rows["flag"].value_counts(sort=True)
     return dg.MaterializeResult(
         metadata=_written(tables.COIN_FLAGS, found.written, database, found.notes)

@@ -39,16 +39,23 @@ class CoinRows(NamedTuple):
     notes: list[str]
 
 
-def last_day(engine: sa.Engine, now: datetime) -> date:
-    """The last whole day if anything was collected or any candle is known of it, else today (a fresh install)."""
-    yesterday = now.date() - timedelta(days=1)
+def last_day_of_books(engine: sa.Engine, now: datetime) -> date:
+    """The last whole day if any book was collected then, else today: collectors run since a few hours, or not yet."""
+    start, end = _span(now.date() - timedelta(days=1))
     book = ORDER_BOOK_METRICS.c.bucket_end_at
-    start, end = _span(yesterday)
-    statement = sa.select(
-        sa.or_(sa.exists().where(book > start, book <= end), sa.exists().where(OHLCV_DAILY.c.day == yesterday, OHLCV_DAILY.c.is_complete))
-    )
+    return _yesterday_if(engine, now, sa.and_(book > start, book <= end))
+
+
+def last_day_of_candles(engine: sa.Engine, now: datetime) -> date:
+    """The last whole day if any candle of it is known, else today."""
+    candle = OHLCV_DAILY.c
+    return _yesterday_if(engine, now, sa.and_(candle.day == now.date() - timedelta(days=1), candle.is_complete))
+
+
+def _yesterday_if(engine: sa.Engine, now: datetime, is_there: sa.ColumnElement[bool]) -> date:
     with engine.connect() as connection:
-        return yesterday if connection.execute(statement).scalar() else now.date()
+        is_known = connection.execute(sa.select(sa.exists().where(is_there))).scalar()
+    return now.date() - timedelta(days=1) if is_known else now.date()
 
 
 def write_vulnerability(engine: sa.Engine, day: date, now: datetime) -> CoinRows:
