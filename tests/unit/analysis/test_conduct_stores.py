@@ -159,7 +159,7 @@ def test_the_last_whole_day_is_taken_where_there_is_one(engine: sa.Engine) -> No
     # Where collectors began today their books are today's, however old the candles are.
     assert (last_day_of_books(engine, START), last_day_of_candles(engine, START)) == (DAY, DAY - timedelta(days=1))
     put(engine, tables.ORDER_BOOK_METRICS, book(5))
-    assert last_day_of_books(engine, NOW + timedelta(days=1)) == DAY
+    assert last_day_of_books(engine, START + timedelta(days=1)) == DAY
 
 
 def test_books_and_capitalisations_that_are_no_numbers_are_unknown(engine: sa.Engine) -> None:
