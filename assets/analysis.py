@@ -1,7 +1,5 @@
 """Group `analysis`: the paper's tables and figures on what the platform holds, one asset each, with the paper's values beside."""
 
-import base64
-
 import dagster as dg
 
 from pnd_dagster.analysis.catalogue import ANALYSES, Analysis
@@ -9,6 +7,7 @@ from pnd_dagster.analysis.results import Result, as_markdown, export
 from pnd_dagster.analysis.sources import sources_of
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.resources.failures import told_to_dagster
+from pnd_dagster.resources.plots import picture
 
 PREVIEW_ROWS = 30
 
@@ -34,10 +33,7 @@ def _asset(analysis: Analysis) -> dg.AssetsDefinition:
 def _shown(result: Result) -> dict[str, dg.MetadataValue | int]:
     notes = "\n".join(f"- {note}" for note in result.notes)
     tables = {name: dg.MetadataValue.md(as_markdown(frame, PREVIEW_ROWS)) for name, frame in result.tables.items()}
-    figures = {
-        f"figure_{name}": dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(image).decode()})")
-        for name, image in result.figures.items()
-    }
+    figures = {f"figure_{name}": picture(image, name) for name, image in result.figures.items()}
     rows = next(iter(result.tables.values())).height
     return {"notes": dg.MetadataValue.md(notes or "none"), **tables, **figures, "dagster/row_count": rows}
 

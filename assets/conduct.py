@@ -1,6 +1,5 @@
 """Group `conduct`: what pumps came to, how channels hang together and keep their promises, and how easily coins are moved."""
 
-import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -20,6 +19,7 @@ from pnd_dagster.automation.conditions import DAILY_AT_TWO
 from pnd_dagster.resources import table_checks, table_metadata
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.resources.failures import told_to_dagster
+from pnd_dagster.resources.plots import picture
 from pnd_dagster.storage import Written, read_frame
 
 OWNERS = ["team:data-platform"]
@@ -83,15 +83,15 @@ def channel_network(database: DatabaseResource) -> Iterator[dg.MaterializeResult
     """Compares the texts, forwards and releases of all channels."""
     with told_to_dagster():
         found = write_coordination(database.engine, datetime.now(UTC))
-        picture = network(found.links, found.groups)
-        result = Result({"links": found.links, "groups": found.groups, "figures": found.figures}, {"graph": picture}, found.notes)
+        graph = network(found.links, found.groups)
+        result = Result({"links": found.links, "groups": found.groups, "figures": found.figures}, {"graph": graph}, found.notes)
         files = _export(database, result, "channel_network")
     strongest = found.links.filter("is_linked").sort("count", descending=True).head(100)
     yield dg.MaterializeResult(
         asset_key=LINKS,
         metadata=_written(tables.CHANNEL_LINKS, found.links_written, database, found.notes)
         | {
-            "graph": dg.MetadataValue.md(f"![graph of channels](data:image/png;base64,{base64.b64encode(picture).decode()})"),
+            "graph": picture(graph, "graph of channels"),
             "figures": table_metadata.preview(found.figures),
             "strongest": table_metadata.preview(_titled(database.engine, strongest, "from_channel_id", "to_channel_id"), 100),
         }

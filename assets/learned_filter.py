@@ -1,6 +1,5 @@
 """Part of group `analysis`: the paper's learned filter and clusters of coins (appendix C), measured on this installation's data."""
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pnd_dagster.candidates.learned.series import Form
 from pnd_dagster.errors import SettingError
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.resources.failures import told_to_dagster
+from pnd_dagster.resources.plots import picture
 
 FILTER, FEATURES, CLUSTERS = (dg.AssetKey(["analysis", name]) for name in ("learned_filter", "learned_filter_features", "coin_clusters"))
 DEPS = [
@@ -100,11 +100,7 @@ def _tables(**frames: pl.DataFrame) -> dict[str, dg.MetadataValue]:
 
 
 def _pictures(paths: list[Path]) -> dict[str, dg.MetadataValue]:
-    return {
-        path.stem: dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
-        for path in paths
-        if path.suffix == ".png"
-    }
+    return {path.stem: picture(path.read_bytes(), path.stem) for path in paths if path.suffix == ".png"}
 
 
 CHECKS: list[dg.AssetChecksDefinition] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pnd_dagster.analysis import intervals
-from pnd_dagster.errors import SourceError
+from pnd_dagster.storage.files import write
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|!~$&])")
 
@@ -103,21 +102,4 @@ def export(result: Result, folder: Path, stem: str) -> list[Path]:
     Raises:
         SourceError: the folder cannot be written to.
     """
-    written = list[Path]()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in result.tables.items():
-            written.append(path := folder / f"{stem}.{name}.parquet")
-            frame.write_parquet(temporary := _beside(path))
-            temporary.replace(path)
-        for name, image in result.figures.items():
-            written.append(path := folder / f"{stem}.{name}.png")
-            (temporary := _beside(path)).write_bytes(image)
-            temporary.replace(path)
-    except OSError as error:
-        raise SourceError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    return written
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    return write(folder, ((f"{stem}.{name}", content) for name, content in (*result.tables.items(), *result.figures.items())))

@@ -26,6 +26,7 @@ def analysis(
     from pnd_dagster.analysis.sources import Files, sources_of
     from pnd_dagster.settings import settings
     from pnd_dagster.storage import connect
+    from pnd_dagster.storage.files import writable
 
     known = [analysis.name for analysis in ANALYSES]
     if unknown := [name for name in names or [] if name not in known]:
@@ -35,7 +36,7 @@ def analysis(
     sources = sources_of(connect(settings()), settings())
     own = Files(trades or sources.files.trades, events or sources.files.trade_events, candles, social)
     sources = sources._replace(files=own)
-    folder = out or settings().home / "analysis"
+    folder = writable(out or settings().home / "analysis")
     chosen = [analysis for analysis in ANALYSES if not names or analysis.name in names]
     document, told = list[str](), dict[str, object]()
     with progress() as bar:

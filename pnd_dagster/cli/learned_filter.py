@@ -29,10 +29,11 @@ SCORES = (
 @app.command()
 def evaluate(data: DataOption = None, output: OutputOption = None, as_json: JsonFlag = False) -> None:
     """Train and test the paper's XGBoost models by random, by-coin and forward splits; prints ROC, PR and F1 beside the base rate."""
-    from pnd_dagster.candidates.learned import files, report
+    from pnd_dagster.candidates.learned import report
     from pnd_dagster.storage import connect
+    from pnd_dagster.storage.files import writable
 
-    folder = files.writable(output or settings().home / "analysis")
+    folder = writable(output or settings().home / "analysis")
     with progress() as bar:
         task = bar.add_task("reading", total=None)
 
@@ -58,10 +59,11 @@ def evaluate(data: DataOption = None, output: OutputOption = None, as_json: Json
 @app.command()
 def clusters(data: DataOption = None, output: OutputOption = None, as_json: JsonFlag = False) -> None:
     """Cluster coins by their last thirty days; prints silhouette and Davies-Bouldin scores beside the paper's Table XI."""
-    from pnd_dagster.candidates.learned import coin_clusters, files
+    from pnd_dagster.candidates.learned import coin_clusters
     from pnd_dagster.storage import connect
+    from pnd_dagster.storage.files import writable
 
-    folder = files.writable(output or settings().home / "analysis")
+    folder = writable(output or settings().home / "analysis")
     reports = coin_clusters.public_clusters(data) if data else [coin_clusters.platform_clusters(connect(settings()))]
     table = coin_clusters.scores(reports)
     written = coin_clusters.export(reports, folder)

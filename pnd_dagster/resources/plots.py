@@ -129,6 +129,11 @@ def highlighted(points: pl.DataFrame, *, x: str, y: str, is_marked: str, title: 
     return _picture(figure, axes, title, has_legend=True)
 
 
+def picture(png: bytes, title: str) -> dg.MetadataValue:
+    """A PNG image as metadata; the title is a name of ours, nobody's text."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
 def _figure(title: str, y_label: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
@@ -145,4 +150,4 @@ def _picture(figure: Figure, axes: Axes, title: str, *, has_legend: bool) -> dg.
         axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
+    return picture(buffer.getvalue(), title)

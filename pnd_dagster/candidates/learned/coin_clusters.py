@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from pnd_dagster.candidates import clustering
 from pnd_dagster.candidates.learned.features import TABLE_X, extract, require_training, table_x_calculators
-from pnd_dagster.candidates.learned.files import slug, write
+from pnd_dagster.candidates.learned.figures import slug
 from pnd_dagster.candidates.learned.panels import Panel
 from pnd_dagster.candidates.learned.platform import platform
 from pnd_dagster.candidates.learned.public_data import candles, tweets
 from pnd_dagster.candidates.learned.samples import CUT_BEFORE, Plan, windows_at
 from pnd_dagster.candidates.learned.series import Form
 from pnd_dagster.errors import SourceError
+from pnd_dagster.storage.files import write
 
 LEAST_COINS = 20
 LAST_WHOLE_TWEETS = datetime(2018, 6, 30, tzinfo=UTC)
@@ -94,8 +95,9 @@ def export(reports: Sequence[ClusterReport], folder: Path) -> list[Path]:
     Raises:
         SourceError: the folder cannot be written to.
     """
-    plots = {f"figure_18_clusters_{slug(one.data)}": clustering.plot(one.clusters, one.data) for one in reports if one.clusters}
-    return write(folder, {"table_xi_coin_clusters": scores(reports), **plots})
+    table = scores(reports)
+    plots = [(f"figure_18_clusters_{slug(one.data)}", clustering.plot(one.clusters, one.data)) for one in reports if one.clusters]
+    return write(folder, [*([("table_xi_coin_clusters", table)] if table.height else []), *plots])
 
 
 def _report(data: str, panel: Panel, pumped: set[str], end: datetime, notes: list[str]) -> ClusterReport:

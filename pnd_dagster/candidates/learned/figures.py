@@ -127,3 +127,8 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def slug(words: str) -> str:
+    """Words as part of a file name."""
+    return "_".join(words.replace("-", "_").split())

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from pnd_dagster.candidates.learned import figures
 from pnd_dagster.candidates.learned.evaluation import VARIANTS, Evaluation, evaluate
 from pnd_dagster.candidates.learned.features import TABLE_X, extract, require_training
-from pnd_dagster.candidates.learned.files import slug, write
 from pnd_dagster.candidates.learned.models import MODELS
 from pnd_dagster.candidates.learned.platform import platform
 from pnd_dagster.candidates.learned.protocols import Protocol
 from pnd_dagster.candidates.learned.public_data import trades, tweets
 from pnd_dagster.candidates.learned.samples import Others, Plan, Samples, draw_samples
 from pnd_dagster.candidates.learned.series import SERIES, Form
+from pnd_dagster.storage.files import write
 
 LEAST_PUMPED = 20
 """Fewer pumped samples are not evaluated: five folds would test four at a time."""
@@ -146,16 +146,18 @@ def export(reports: Sequence[Report], folder: Path) -> list[Path]:
     Raises:
         SourceError: the folder cannot be written to.
     """
-    contents: dict[str, pl.DataFrame | bytes] = {
+    tables = {
         "learned_filter": all_figures(reports),
         "table_x_features_kept": features_kept(reports),
         "learned_filter_parameters": _gathered(reports, lambda evaluation: evaluation.parameters),
         "learned_filter_predictions": _gathered(reports, lambda evaluation: evaluation.predictions),
     }
-    for report in reports:
-        words = slug(f"{report.data} {report.others} {report.form}")
-        contents |= {f"{name}_{words}": image for name, image in images(report).items()}
-    return write(folder, contents)
+    pictures = [
+        (f"{name}_{figures.slug(f'{report.data} {report.others} {report.form}')}", image)
+        for report in reports
+        for name, image in images(report).items()
+    ]
+    return write(folder, [*((name, table) for name, table in tables.items() if table.height), *pictures])
 
 
 def _report(

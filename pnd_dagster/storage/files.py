@@ -1,9 +1,9 @@
-"""Tables and figures as files."""
+"""Tables and figures as Parquet and PNG files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -27,12 +27,12 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def write(folder: Path, contents: Mapping[str, pl.DataFrame | bytes]) -> list[Path]:
-    """Writes tables as Parquet and figures as PNG, each whole or not at all; an empty table is left out. Returns what was written.
+def write(folder: Path, contents: Iterable[tuple[str, pl.DataFrame | bytes]]) -> list[Path]:
+    """Writes tables as Parquet and figures as PNG, each whole or not at all. Returns what was written.
 
     Args:
         folder: made where it is not there.
-        contents: file name without ending -> table or image.
+        contents: file names without ending, each with its table or image.
 
     Raises:
         SourceError: the folder cannot be written to.
@@ -40,26 +40,19 @@ def write(folder: Path, contents: Mapping[str, pl.DataFrame | bytes]) -> list[Pa
     written: list[Path] = []
     temporary = writable(folder) / f".temporary.{os.getpid()}"
     try:
-        for name, content in contents.items():
+        for name, content in contents:
             if isinstance(content, bytes):
                 path = folder / f"{name}.png"
                 temporary.write_bytes(content)
-            elif content.height:
+            else:
                 path = folder / f"{name}.parquet"
                 content.write_parquet(temporary)
-            else:
-                continue
             temporary.replace(path)
             written.append(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _unwritable(folder, error) from error
     return written
-
-
-def slug(words: str) -> str:
-    """Words as part of a file name."""
-    return "_".join(words.replace("-", "_").split())
 
 
 def _unwritable(folder: Path, error: OSError) -> SourceError:
