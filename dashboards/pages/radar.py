@@ -32,8 +32,11 @@ _NOW = """
 """
 # All watches that ranked within two minutes of the newest tick: those that run, or the last one.
 _RANKING = """
-    SELECT exchange, bucket_end_at, lead_seconds, rank, pair, symbol, score, is_active, reasons, candidates
-    FROM mart.fct_live_ranking
+    SELECT ranked.exchange, bucket_end_at, lead_seconds, rank, pair, ranked.symbol, score, is_active, reasons, candidates,
+        -- What is released within two hours is the pump itself, and no history.
+        (SELECT count(*) FROM mart.fct_pump_event AS event WHERE event.exchange = ranked.exchange AND event.symbol = ranked.symbol
+            AND event.released_at < ranked.bucket_end_at - interval '2 hours') AS prior_pumps
+    FROM mart.fct_live_ranking AS ranked
     WHERE bucket_end_at >= (SELECT max(bucket_end_at) FROM mart.fct_live_ranking) - interval '2 minutes'
     ORDER BY exchange, watch_id, rank
 """
@@ -55,6 +58,7 @@ def board() -> Board:
         words("pair", "Coin", maxWidth=150),
         number("score", "Score (σ)", digits=2, maxWidth=110),
         words("reasons", "What stands out (z over the last three days)", flex=3, minWidth=260, wrapText=True, autoHeight=True),
+        number("prior_pumps", "Earlier pumps", maxWidth=110),
         flag("is_active", "Has data"),
     ]
     alerts = [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import plotly.graph_objects as go
@@ -191,6 +192,14 @@ def test_pumps_that_nobody_announced_stand_on_the_radar(full: Marts) -> None:
     seen = radar.fill(full)["detected"]
     assert [row["was_announced"] for row in seen[:4]] == [True, False, False, True]
     assert seen[0]["detected_at"] > seen[1]["detected_at"]
+
+
+def test_the_radar_tells_how_often_a_coin_was_pumped_on_that_exchange_before(full: Marts) -> None:
+    events = full.read("SELECT symbol FROM mart.fct_pump_event WHERE exchange = 'kucoin' AND released_at < now() - interval '2 hours'")
+    times = Counter(events["symbol"])
+    ranking = radar.fill(full)["ranking"]
+    assert [row["prior_pumps"] for row in ranking] == [times[row["symbol"]] for row in ranking]
+    assert any(row["prior_pumps"] for row in ranking)
 
 
 def test_past_watches_tell_where_the_released_coin_stood(full: Marts) -> None:
