@@ -8,7 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from pnd_dagster import tables
-from pnd_dagster.analysis.coin_store import last_day_of_books, last_day_of_candles, write_flags, write_vulnerability
+from pnd_dagster.analysis.coin_store import last_day_of_books, last_day_of_listings, write_flags, write_vulnerability
 from pnd_dagster.analysis.coordination_store import write_coordination
 from pnd_dagster.analysis.honesty import write_honesty
 from pnd_dagster.analysis.network_figure import network
@@ -178,7 +178,7 @@ def coin_flags(database: DatabaseResource) -> dg.MaterializeResult:
     """Warning signs of the general guides, as of the last whole day: no metadata, unreported cap, unexplained swing, thin trading, ..."""
     now = datetime.now(UTC)
     with told_to_dagster():
-        found = write_flags(database.engine, last_day_of_candles(database.engine, now), now)
+        found = write_flags(database.engine, last_day_of_listings(database.engine, now), now)
     by_flag = found.rows["flag"].value_counts(sort=True)
     return dg.MaterializeResult(
         metadata=_written(tables.COIN_FLAGS, found.written, database, found.notes)

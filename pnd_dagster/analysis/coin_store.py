@@ -46,10 +46,10 @@ def last_day_of_books(engine: sa.Engine, now: datetime) -> date:
     return _yesterday_if(engine, now, sa.and_(book > start, book <= end))
 
 
-def last_day_of_candles(engine: sa.Engine, now: datetime) -> date:
-    """The last whole day if any candle of it is known, else today."""
-    candle = OHLCV_DAILY.c
-    return _yesterday_if(engine, now, sa.and_(candle.day == now.date() - timedelta(days=1), candle.is_complete))
+def last_day_of_listings(engine: sa.Engine, now: datetime) -> date:
+    """The last whole day if any market was known to be listed by its end, else today: a listing begins when it is first seen."""
+    _, end = _span(now.date() - timedelta(days=1))
+    return _yesterday_if(engine, now, INSTRUMENTS.c.valid_from < end)
 
 
 def _yesterday_if(engine: sa.Engine, now: datetime, is_there: sa.ColumnElement[bool]) -> date:

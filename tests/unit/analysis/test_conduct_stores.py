@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from pnd_dagster import tables
-from pnd_dagster.analysis.coin_store import last_day_of_books, last_day_of_candles, write_flags, write_vulnerability
+from pnd_dagster.analysis.coin_store import last_day_of_books, last_day_of_listings, write_flags, write_vulnerability
 from pnd_dagster.analysis.coordination_store import write_coordination
 from pnd_dagster.storage import read_frame
 from tests.unit.analysis.conduct_world import NOW, PAIR, START, collected, event, instrument, message, put
@@ -152,14 +152,21 @@ def test_an_empty_database_flags_nothing_and_says_what_is_missing(engine: sa.Eng
 
 
 def test_the_last_whole_day_is_taken_where_there_is_one(engine: sa.Engine) -> None:
-    assert (last_day_of_books(engine, START), last_day_of_candles(engine, START)) == (DAY, DAY)
-    candle = dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0)
-    row = {"exchange": "xt", "symbol": "AAA/USDT", "day": DAY - timedelta(days=1), "source": "ohlcv", "is_complete": True}
-    put(engine, tables.OHLCV_DAILY, row | candle)
-    # Where collectors began today their books are today's, however old the candles are.
-    assert (last_day_of_books(engine, START), last_day_of_candles(engine, START)) == (DAY, DAY - timedelta(days=1))
+    put(engine, tables.INSTRUMENTS, instrument(valid_from=START))
     put(engine, tables.ORDER_BOOK_METRICS, book(5))
-    assert last_day_of_books(engine, START + timedelta(days=1)) == DAY
+    assert (last_day_of_books(engine, START), last_day_of_listings(engine, START)) == (DAY, DAY)
+    tomorrow = START + timedelta(days=1)
+    assert (last_day_of_books(engine, tomorrow), last_day_of_listings(engine, tomorrow)) == (DAY, DAY)
+    # Without books of the last day those of today count, however long the coin is listed.
+    later = START + timedelta(days=9)
+    assert (last_day_of_books(engine, later), last_day_of_listings(engine, later)) == (later.date(), later.date() - timedelta(days=1))
+
+
+def test_coins_first_listed_today_get_their_flags_today(engine: sa.Engine) -> None:
+    put(engine, tables.INSTRUMENTS, instrument(valid_from=START))
+    decision = {"instrument_id": PAIR, "as_of_date": DAY, "exchange": "xt", "symbol": "AAA/USDT", "reason": "-", "is_candidate": True}
+    put(engine, tables.CANDIDATE_COINS, decision | {"cap_source": "unlinked", "market_cap_usd": None})
+    assert write_flags(engine, last_day_of_listings(engine, START), START).rows["flag"].to_list() == ["no metadata"]
 
 
 def test_books_and_capitalisations_that_are_no_numbers_are_unknown(engine: sa.Engine) -> None:
