@@ -6,11 +6,13 @@ when the project has changed, by `python -m pnd_dagster.resources.dbt_graph` (a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import dagster as dg
@@ -51,17 +53,13 @@ class DbtGraph(NamedTuple):
 
 def read_graph() -> DbtGraph:
     """What was written down last."""
-    stored = _stored()
+    stored = cast("dict[str, Any]", dg.deserialize_value(json.loads(GRAPH.read_text())["graph"]))
     assets: dict[str, dg.AssetSpec] = {}
     for unique_id, asset in stored["assets"].items():
         deps, kinds = [dg.AssetDep(**dep) for dep in asset.pop("deps")], set[str](asset.pop("kinds"))
         assets[unique_id] = dg.AssetSpec(**asset, deps=deps, kinds=kinds, owners=OWNERS)
     checks = {unique_id: dg.AssetCheckSpec(**check) for unique_id, check in stored["checks"].items()}
     return DbtGraph(assets, checks, stored["names"])
-
-
-def _stored() -> dict[str, Any]:
-    return cast("dict[str, Any]", dg.deserialize_value(GRAPH.read_text()))
 
 
 def prepare_graph() -> bool:
@@ -74,16 +72,19 @@ def prepare_graph() -> bool:
         SourceError: dbt is missing or refuses the project; quotes it.
     """
     is_parsed = prepare()
-    is_current = GRAPH.exists() and _stored()["made_of"] == _made_of()
+    made_of = _made_of()
+    is_current = GRAPH.exists() and json.loads(GRAPH.read_text()).get("made_of") == made_of
     if not is_current:
         temporary = GRAPH.with_name(f"{GRAPH.name}.{os.getpid()}")
-        temporary.write_text(_made())
+        temporary.write_text(json.dumps({"made_of": made_of, "graph": _made()}))
         temporary.replace(GRAPH)
     return is_parsed or not is_current
 
 
 def _made_of() -> list[str]:
-    return [version("dagster-dbt"), MANIFEST.with_suffix(".sha256").read_text()]
+    """What the graph depends on: the project, this file, and the libraries, which may not read what another version of theirs wrote."""
+    here = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return [MANIFEST.with_suffix(".sha256").read_text(), here, version("dagster"), version("dagster-dbt")]
 
 
 def _made() -> str:
@@ -124,7 +125,7 @@ def _made() -> str:
     }
     nodes = json.loads(MANIFEST.read_text())["nodes"]
     names = {unique_id: ".".join(nodes[unique_id]["fqn"]) for unique_id in (*assets, *checks)}
-    return dg.serialize_value({"made_of": _made_of(), "assets": assets, "checks": checks, "names": names})
+    return dg.serialize_value({"assets": assets, "checks": checks, "names": names})
 
 
 if __name__ == "__main__":

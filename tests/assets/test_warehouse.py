@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from assets import warehouse
 from pnd_dagster.definitions import build_defs
 from pnd_dagster.errors import DatabaseError
+from pnd_dagster.resources import dbt_graph
 from pnd_dagster.resources.database import DatabaseResource
 from pnd_dagster.settings import Settings
 from pnd_dagster.tables import METADATA
@@ -78,6 +80,15 @@ def test_the_graph_is_what_dagster_dbt_makes_of_the_manifest(graph: dg.AssetGrap
 
     assert told(warehouse.marts.specs) == told(theirs.specs)
     assert checks(warehouse.marts) == checks(theirs)
+
+
+def test_what_another_version_wrote_down_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written = tmp_path / "graph.json"
+    written.write_text('{"made_of": ["another version"], "graph": "nobody can read this"}')
+    monkeypatch.setattr(dbt_graph, "GRAPH", written)
+    assert dbt_graph.prepare_graph()
+    assert dbt_graph.read_graph().assets.keys() == warehouse.DBT.assets.keys()
+    assert not dbt_graph.prepare_graph()
 
 
 def test_a_selection_names_what_it_wants_and_everything_needs_no_name() -> None:
